@@ -1,0 +1,142 @@
+// Package proxycore is the DNAT proxy core: it merges slices, judges readiness, settles conflicts, and turns a Snapshot
+// of the cluster into what one node must do (Compile, CompileNode: pure), and keeps a Backend programmed with it
+// (Proxy). Its backends are packages below it; conntrack clean-up is a collaborator of Proxy, not of a backend.
+package proxycore
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"svclab/proxycore/cluster"
+)
+
+// Proxy keeps one node's backend programmed. It is used by one goroutine at a time.
+type Proxy struct {
+	cfg     Config
+	backend Backend
+	cleaner Cleaner // nil: nobody looks after connection tracking
+
+	last   *cluster.Snapshot // the state that routes were compiled from
+	rules  NodeRules
+	view   NodeView
+	fronts *arbiter
+	dirty  bool           // the kernel may not hold what fronts says: the next Program is Full
+	stale  map[Front]bool // UDP fronts whose entries must be looked at; kept until a Clean has succeeded (k8s #112604)
+}
+
+// New makes a proxy that will reconcile the kernel fully at the first Apply. It owns backend and cleaner from now on;
+// cleaner may be nil.
+func New(cfg Config, backend Backend, cleaner Cleaner) *Proxy {
+	return &Proxy{cfg: cfg, backend: backend, cleaner: cleaner, fronts: newArbiter(), dirty: true, stale: map[Front]bool{}}
+}
+
+// Apply makes the node forward as the state says. It takes the whole desired state; what changed is computed inside, at
+// a cost of O(changes · log N). When it returns nil every new flow follows the state, and no UDP flow is held on an
+// endpoint that is gone. After an error the next Apply reconciles everything, also with an unchanged state.
+func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
+	before := map[Front]*Route{}
+	delta := cluster.Diff(p.last, s)
+	rules, view := CompileNode(s.Node(p.cfg.Node), p.cfg)
+	if view != p.view {
+		delta.Services = delta.Services[:0]
+		for svc := range p.last.Services() {
+			delta.Services = append(delta.Services, svc.Key)
+		}
+		for svc := range s.Services() {
+			delta.Services = append(delta.Services, svc.Key)
+		}
+	}
+	for _, key := range delta.Services {
+		svc := s.Service(key)
+		var created time.Time
+		if svc != nil {
+			created = svc.Object.CreationTimestamp.Time
+		}
+		p.fronts.set(key, created, Compile(svc, slices.Collect(s.Slices(key)), view), before)
+	}
+	change := p.fronts.change(before)
+	if !rules.Equal(p.rules) {
+		change.Node = &rules
+	}
+	p.last, p.rules, p.view = s, rules, view
+	p.suspect(change)
+
+	if p.dirty {
+		change = Change{Full: true, Node: &rules, Add: p.fronts.all()}
+		p.suspect(change)
+	}
+	if change.Full || change.Node != nil || len(change.Remove)+len(change.Add)+len(change.Replace) > 0 {
+		if err := p.backend.Program(ctx, change); err != nil {
+			p.dirty = true
+			return fmt.Errorf("program node %s: %w", p.cfg.Node, err)
+		}
+		p.dirty = false
+	}
+	return p.clean(ctx)
+}
+
+// suspect marks the UDP fronts whose connection-tracking entries may now be wrong.
+func (p *Proxy) suspect(c Change) {
+	for _, list := range [][]Route{c.Remove, c.Add, c.Replace} {
+		for _, r := range list {
+			if r.Proto == cluster.UDP {
+				p.stale[r.Front] = true
+			}
+		}
+	}
+}
+
+// clean runs after the rules are in force, never before (kubernetes/kubernetes #104151): a packet in between would make
+// the old entry anew.
+func (p *Proxy) clean(ctx context.Context) error {
+	if len(p.stale) == 0 {
+		return nil
+	}
+	if p.cleaner != nil {
+		keep := make(map[Front][]netip.AddrPort, len(p.stale))
+		for f := range p.stale {
+			keep[f] = nil
+			if r := p.fronts.winner(f); r != nil {
+				for _, e := range r.Pool.Endpoints {
+					keep[f] = append(keep[f], e.AddrPort)
+				}
+			}
+		}
+		if err := p.cleaner.Clean(ctx, keep); err != nil {
+			return fmt.Errorf("clean connection tracking of node %s: %w", p.cfg.Node, err)
+		}
+	}
+	clear(p.stale)
+	return nil
+}
+
+// Barrier returns nil at once: Apply does not return before its state is in force.
+func (p *Proxy) Barrier(context.Context) error { return nil }
+
+// Dump is the backend's.
+func (p *Proxy) Dump(ctx context.Context) (string, error) { return p.backend.Dump(ctx) }
+
+// Check is the backend's.
+func (p *Proxy) Check(ctx context.Context) error { return p.backend.Check(ctx) }
+
+// RuleFor is the backend's word for the rule that sends a flow to that endpoint, where the backend has one.
+func (p *Proxy) RuleFor(f Front, to netip.AddrPort) (string, bool) {
+	if n, ok := p.backend.(Namer); ok {
+		return n.RuleFor(f, to)
+	}
+	return "", false
+}
+
+// Close removes what the backend wrote. It may be called twice.
+func (p *Proxy) Close() error {
+	err := p.backend.Close()
+	if p.cleaner != nil {
+		if e := p.cleaner.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
