@@ -1,0 +1,184 @@
+package nftables
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
+)
+
+// adopt reads the kernel and takes over what is there, slots and numbers as found, so that a Full change sends only
+// what differs. What it must repair it puts into the first transaction. A table that is not of this layout cannot be
+// adopted: it is made anew, in the transaction that fills it.
+func (b *Backend) adopt(ctx context.Context) (anew bool, err error) {
+	var have [2]*found
+	for fam := range families {
+		if have[fam], err = b.readTable(ctx, fam); err != nil {
+			return false, err
+		}
+	}
+	b.tx.reset(b.sock.seq)
+	for fam, k := range have {
+		s := newSide(fam)
+		b.sides[fam] = s
+		switch {
+		case !k.exists:
+			s.fresh = true
+		case !k.isOurs(s.f):
+			s.fresh, anew = true, true
+			b.tx.dropTable(fam)
+		default:
+			b.take(s, k)
+		}
+	}
+	return anew, nil
+}
+
+func newSide(fam int) *side {
+	return &side{
+		f: families[fam], fam: fam,
+		fronts: map[proxycore.Front]*pool{}, pools: map[int]int{},
+		clusterIPs: newRefs(), hairpin: newRefs(),
+	}
+}
+
+// isOurs reports whether sets and hooks are those of this layout. Rules can be repaired, these cannot.
+func (k *found) isOurs(f *family) bool {
+	for id := range sets {
+		spec := &sets[id]
+		have, ok := k.sets[spec.name]
+		keyType, keyLen := f.measure(spec.key)
+		dataType, dataLen := f.measure(spec.data)
+		if id == int(byService) {
+			dataLen = int(have.dataLen) // a verdict has no length to the kernel
+		}
+		want := foundSet{keyType, uint32(keyLen), dataType, uint32(dataLen), spec.flags, have.size}
+		if !ok || have != want {
+			return false
+		}
+	}
+	for _, c := range f.chains(masqueradeNobody) {
+		have := k.chains[c.name]
+		if have != nil && ((have.hook == nil) != (c.hook == nil) || c.hook != nil && *c.hook != *have.hook) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *Backend) take(s *side, k *found) {
+	s.fronts, s.count = k.fronts, k.count
+	for id := range sets {
+		s.size[id] = int(k.sets[sets[id].name].size)
+	}
+	for _, a := range k.clusterIPs {
+		s.clusterIPs.found(a)
+	}
+	for _, a := range k.hairpin {
+		s.hairpin.found(a)
+	}
+	s.pods = k.pods
+	s.kind = kindOf(k.chains["translated"])
+	for _, c := range s.f.chains(s.kind) {
+		if c.differs(k.chains[c.name]) != "" {
+			b.tx.writeChain(s, c, k.chains[c.name] != nil)
+		}
+	}
+	for _, x := range k.strays {
+		b.tx.delElement(s.fam, x.set, x.key)
+		s.count[x.set]--
+	}
+	for n, chain := range k.numbers {
+		if chainOf(n) != chain {
+			b.tx.delElement(s.fam, byService, native(n))
+			s.count[byService]--
+		}
+	}
+	number := func(n uint32) {
+		if k.numbers[n] != chainOf(n) {
+			b.tx.addNumber(s, n)
+		}
+	}
+	number(toRefuse)
+	number(toIgnore)
+	for name, c := range k.chains {
+		if n, ok := poolSize(name); ok {
+			if spec := s.f.pool(n); spec.differs(c) != "" {
+				b.tx.writeChain(s, spec, true)
+			}
+			number(poolNumber(n))
+			s.pools[n] = 0
+		}
+	}
+	for _, p := range s.fronts {
+		s.use(p.number, +1)
+	}
+}
+
+// kindOf recognises the masquerade rule.
+func kindOf(c *foundChain) translatedKind {
+	if c != nil {
+		for _, r := range c.rules {
+			switch r.comment {
+			case ruleMasquerade:
+				return masqueradeOutside
+			case ruleMasqueradeAll:
+				return masqueradeAll
+			}
+		}
+	}
+	return masqueradeNobody
+}
+
+// use counts the fronts of a chain lb-N. One that nobody uses stays for a while: pools that grow and shrink between two
+// sizes would otherwise cost three transactions a change.
+func (s *side) use(number uint32, by int) {
+	if n := int(number &^ kindPool); number > kindPool && number < 2*kindPool {
+		if users, ok := s.pools[n]; ok {
+			s.pools[n] = users + by
+		}
+	}
+}
+
+// writeChain makes a chain hold exactly its rules. The kernel swaps the rules of a chain as a whole at the commit.
+func (t *transaction) writeChain(s *side, c chainSpec, exists bool) {
+	if exists {
+		t.message(unix.NFT_MSG_DELRULE, 0, s.fam, func(w *buffer) {
+			w.str(unix.NFTA_RULE_TABLE, t.table)
+			w.str(unix.NFTA_RULE_CHAIN, c.name)
+		})
+	} else {
+		t.addChain(s, c)
+	}
+	for _, r := range c.rules {
+		t.message(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, s.fam, func(w *buffer) { r.body(w, t.table, c.name) })
+	}
+}
+
+func (t *transaction) addChain(s *side, c chainSpec) {
+	t.message(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, s.fam, func(w *buffer) {
+		w.str(unix.NFTA_CHAIN_TABLE, t.table)
+		w.str(unix.NFTA_CHAIN_NAME, c.name)
+		if c.hook != nil {
+			at := w.nest(unix.NFTA_CHAIN_HOOK)
+			w.u32(unix.NFTA_HOOK_HOOKNUM, uint32(c.hook.number))
+			w.u32(unix.NFTA_HOOK_PRIORITY, uint32(c.hook.priority))
+			w.end(at)
+			w.u32(unix.NFTA_CHAIN_POLICY, 1) // NF_ACCEPT
+			w.str(unix.NFTA_CHAIN_TYPE, "nat")
+		}
+	})
+}
+
+// addNumber lets a number lead to its chain.
+func (t *transaction) addNumber(s *side, n uint32) {
+	w := &t.elems[s.fam][byService].add
+	before := len(w.b)
+	at := w.nest(unix.NFTA_LIST_ELEM)
+	w.value(unix.NFTA_SET_ELEM_KEY, native(n))
+	w.verdict(unix.NFTA_SET_ELEM_DATA, unix.NFT_GOTO, chainOf(n))
+	w.end(at)
+	t.size += len(w.b) - before
+	s.count[byService]++
+}

@@ -1,0 +1,147 @@
+// Package nftables makes a node's kernel forward Services through nf_tables. It programs, over netlink and in one
+// transaction for both families, a table whose number of chains does not depend on the number of Services: a front is
+// an element, an endpoint is an element, and a change of one costs the same among 1,000 Services and 30,000.
+//
+//	map services     front          → number of a chain
+//	map by-service   number         → goto chain
+//	map endpoints    front . slot   → address . port
+//
+//	prerouting ─┐              ┌─► lb-N: dnat to a random slot of N, else to slot 0, else refuse
+//	output ─────┴─► dispatch ──┼─► refuse
+//	                           └─► ignore
+//	postrouting ──► translated ──► masq
+//
+// All chains are in nat hooks: only the first packet of a connection meets a rule. What the layout must do, and what
+// was seen to fail without it, is in flat-layout.md; the parts that are here cover ClusterIPs.
+//
+// No packet is lost by a change, and none goes astray: see program.go for the order. The package executes nothing and
+// moves no thread; it takes the network namespace as a file descriptor.
+package nftables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
+)
+
+// Options say where to program what.
+type Options struct {
+	NetNS          int    // required: a file descriptor of the node's network namespace; needed by New only
+	Table          string // the name of the tables, one a family; default "svclab"
+	MaxTransaction int    // bytes that a transaction may have; 0: as many as the socket takes
+}
+
+// Backend programs one node. It implements proxycore.Backend and proxycore.Namer.
+type Backend struct {
+	sock   *socket
+	table  string
+	limit  int // bytes of a transaction
+	known  bool
+	node   proxycore.NodeRules
+	sides  [2]*side // what is in the kernel, by family; valid while known
+	tx     transaction
+	slots  slotter
+	key    [40]byte // scratch
+	data   [20]byte
+	closed bool
+
+	transactions int // sent; tests prove with it that nothing was
+}
+
+// side is one family's table as it is in the kernel.
+type side struct {
+	f          *family
+	fam        int
+	fresh      bool // the table is not there yet
+	kind       translatedKind
+	pods       []span
+	fronts     map[proxycore.Front]*pool
+	pools      map[int]int // the chains lb-N: N → fronts that use it
+	clusterIPs refs
+	hairpin    refs
+	count      [numSets]int // elements
+	coming     [numSets]int // elements that the change at hand may add, over those that it removes
+	size       [numSets]int // declared; 0: without bound
+}
+
+var (
+	_ proxycore.Backend = (*Backend)(nil)
+	_ proxycore.Namer   = (*Backend)(nil)
+)
+
+// New opens a backend for a network namespace. It changes nothing there yet.
+func New(o Options) (*Backend, error) {
+	sock, err := dial(o.NetNS)
+	if err != nil {
+		return nil, err
+	}
+	b := &Backend{sock: sock, table: o.Table, limit: sock.limit}
+	if b.table == "" {
+		b.table = "svclab"
+	}
+	if o.MaxTransaction > 0 {
+		b.limit = min(b.limit, o.MaxTransaction)
+	}
+	b.tx.table = b.table
+	b.tx.reset(0)
+	return b, nil
+}
+
+var errClosed = errors.New("the backend is closed")
+
+// send puts the collected transaction in force, if there is anything in it, and begins the next.
+func (b *Backend) send(ctx context.Context) error {
+	if b.tx.empty() {
+		return nil
+	}
+	batch := b.tx.compose()
+	err := b.sock.commit(ctx, batch, b.tx.first, b.tx.seq)
+	b.sock.seq = b.tx.seq + 1 // the batch's end has a number too
+	b.transactions++
+	b.tx.reset(b.sock.seq)
+	return err
+}
+
+// RuleFor names the rule and the element that send a flow to the front to that endpoint, as nft lists them.
+func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
+	if !b.known || !f.Addr.IsValid() {
+		return "", false
+	}
+	s := b.sides[familyIndex(f.Addr)]
+	p := s.fronts[f]
+	if p == nil {
+		return "", false
+	}
+	for i, e := range p.slots {
+		if e.AddrPort == to {
+			return fmt.Sprintf("table %s %s, chain %s, map endpoints, element %s", s.f.name, b.table, chainOf(p.number),
+				s.f.element(endpoints, appendSlot(nil, f, i))), true
+		}
+	}
+	return "", false
+}
+
+// Close deletes our two tables and nothing else.
+func (b *Backend) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed, b.known = true, false
+	b.tx.reset(b.sock.seq) // what a failed Program has left
+	for fam := range families {
+		b.tx.dropTable(fam)
+	}
+	return errors.Join(b.send(context.Background()), b.sock.close())
+}
+
+// dropTable deletes a table whether it is there or not: it is added first, which does nothing to one that is.
+func (t *transaction) dropTable(fam int) {
+	name := func(w *buffer) { w.str(unix.NFTA_TABLE_NAME, t.table) }
+	t.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, fam, name)
+	t.message(unix.NFT_MSG_DELTABLE, 0, fam, name)
+}

@@ -1,0 +1,102 @@
+package nftables
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"svclab/proxycore"
+	"svclab/proxycore/cluster"
+)
+
+func crowd(services, each int) []proxycore.Route {
+	out := make([]proxycore.Route, services)
+	n := 0
+	for i := range out {
+		out[i].Front = proxycore.Front{Addr: vip(i), Proto: cluster.TCP, Port: 80}
+		for range each {
+			out[i].Pool.Endpoints = append(out[i].Pool.Endpoints, endpointAt(n))
+			n++
+		}
+	}
+	return out
+}
+
+func vip(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(96 + i>>16), byte(i >> 8), byte(i)})
+}
+
+func endpointAt(n int) proxycore.Endpoint {
+	a := netip.AddrFrom4([4]byte{10, byte(128 + n>>16), byte(n >> 8), byte(n)})
+	return proxycore.Endpoint{AddrPort: netip.AddrPortFrom(a, 8080), Here: n%500 == 0}
+}
+
+func BenchmarkFirstSync(b *testing.B) {
+	for _, n := range []int{1000, 10000, 30000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			routes := crowd(n, 10)
+			for b.Loop() {
+				b.StopTimer()
+				be := open(b, namespace(b), Options{})
+				b.StartTimer()
+				program(b, be, proxycore.Change{Full: true, Add: routes})
+				b.StopTimer()
+				be.Close()
+				b.StartTimer()
+			}
+		})
+	}
+}
+
+// BenchmarkChange is one change of one Service among many; its time may not depend on how many there are.
+func BenchmarkChange(b *testing.B) {
+	for _, n := range []int{1000, 30000} {
+		routes := crowd(n, 10)
+		be := open(b, namespace(b), Options{})
+		program(b, be, proxycore.Change{Full: true, Add: routes})
+		r := routes[n/2]
+		with := func(e ...proxycore.Endpoint) proxycore.Change {
+			r := r
+			r.Pool.Endpoints = append(append([]proxycore.Endpoint(nil), r.Pool.Endpoints...), e...)
+			return proxycore.Change{Replace: []proxycore.Route{r}}
+		}
+		replaced := with()
+		replaced.Replace[0].Pool.Endpoints[3] = endpointAt(1 << 19)
+		fresh := crowd(n+1, 10)[n]
+		plain, more := with(), with(endpointAt(1<<19))
+		added, removed := proxycore.Change{Add: []proxycore.Route{fresh}}, proxycore.Change{Remove: []proxycore.Route{fresh}}
+		for _, c := range []struct {
+			name        string
+			there, back proxycore.Change
+		}{
+			{"endpoint-replaced", replaced, plain},
+			{"endpoint-added", more, plain},
+			{"endpoint-removed", plain, more},
+			{"service-added", added, removed},
+			{"service-removed", removed, added},
+		} {
+			if c.name == "endpoint-removed" {
+				program(b, be, more)
+			}
+			if c.name == "service-added" {
+				program(b, be, plain)
+			}
+			if c.name == "service-removed" {
+				program(b, be, added)
+			}
+			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
+				b.ReportAllocs()
+				var there time.Duration
+				for b.Loop() {
+					start := time.Now()
+					program(b, be, c.there)
+					there += time.Since(start)
+					program(b, be, c.back)
+				}
+				b.ReportMetric(float64(there.Nanoseconds())/float64(b.N), "ns/change")
+			})
+		}
+		be.Close()
+	}
+}

@@ -1,0 +1,106 @@
+package nftables
+
+import (
+	"encoding/binary"
+
+	"golang.org/x/sys/unix"
+)
+
+// buffer is netlink under construction: append only, lengths are patched in place when an attribute or message ends.
+// Encoding by hand is what makes a first sync 10 to 17 times cheaper to build than through a library that allocates
+// every attribute (flat-layout.md, Q7).
+type buffer struct{ b []byte }
+
+// begin opens an attribute, end closes it: netlink(7) wants its length without, and the next one after, padding to 4.
+func (w *buffer) begin(typ uint16) int {
+	at := len(w.b)
+	w.b = binary.NativeEndian.AppendUint16(w.b, 0)
+	w.b = binary.NativeEndian.AppendUint16(w.b, typ)
+	return at
+}
+
+func (w *buffer) end(at int) {
+	binary.NativeEndian.PutUint16(w.b[at:], uint16(len(w.b)-at))
+	for len(w.b)%4 != 0 {
+		w.b = append(w.b, 0)
+	}
+}
+
+// nest opens an attribute that holds attributes; end closes it.
+func (w *buffer) nest(typ uint16) int { return w.begin(typ | unix.NLA_F_NESTED) }
+
+func (w *buffer) str(typ uint16, s string) {
+	at := w.begin(typ)
+	w.b = append(append(w.b, s...), 0)
+	w.end(at)
+}
+
+// u32 writes a number as nf_tables takes them: big-endian, whatever the machine is.
+func (w *buffer) u32(typ uint16, v uint32) {
+	at := w.begin(typ)
+	w.b = binary.BigEndian.AppendUint32(w.b, v)
+	w.end(at)
+}
+
+func (w *buffer) bytes(typ uint16, data []byte) {
+	at := w.begin(typ)
+	w.b = append(w.b, data...)
+	w.end(at)
+}
+
+// value writes data as NFTA_DATA_VALUE inside an attribute of that type.
+func (w *buffer) value(typ uint16, data []byte) {
+	at := w.nest(typ)
+	w.bytes(unix.NFTA_DATA_VALUE, data)
+	w.end(at)
+}
+
+// verdict writes "goto chain" as NFTA_DATA_VERDICT inside an attribute of that type.
+func (w *buffer) verdict(typ uint16, code int32, chain string) {
+	at := w.nest(typ)
+	v := w.nest(unix.NFTA_DATA_VERDICT)
+	w.u32(unix.NFTA_VERDICT_CODE, uint32(code))
+	if chain != "" {
+		w.str(unix.NFTA_VERDICT_CHAIN, chain)
+	}
+	w.end(v)
+	w.end(at)
+}
+
+// element writes one element of a set: a key, and for a map the data.
+func (w *buffer) element(key, data []byte) {
+	at := w.nest(unix.NFTA_LIST_ELEM)
+	w.value(unix.NFTA_SET_ELEM_KEY, key)
+	if data != nil {
+		w.value(unix.NFTA_SET_ELEM_DATA, data)
+	}
+	w.end(at)
+}
+
+// elementSize is what element appends.
+func elementSize(key, data int) int {
+	n := 4 + 8 + align(key)
+	if data > 0 {
+		n += 8 + align(data)
+	}
+	return n
+}
+
+func align(n int) int { return (n + 3) &^ 3 }
+
+// message opens a netlink message with nfnetlink's header (struct nfgenmsg); endMessage closes it.
+func (w *buffer) message(typ, flags uint16, seq uint32, family uint8, resource uint16) int {
+	at := len(w.b)
+	w.b = binary.NativeEndian.AppendUint32(w.b, 0)
+	w.b = binary.NativeEndian.AppendUint16(w.b, typ)
+	w.b = binary.NativeEndian.AppendUint16(w.b, flags|unix.NLM_F_REQUEST)
+	w.b = binary.NativeEndian.AppendUint32(w.b, seq)
+	w.b = binary.NativeEndian.AppendUint32(w.b, 0) // the kernel knows our port
+	w.b = append(w.b, family, unix.NFNETLINK_V0)
+	w.b = binary.BigEndian.AppendUint16(w.b, resource)
+	return at
+}
+
+func (w *buffer) endMessage(at int) { binary.NativeEndian.PutUint32(w.b[at:], uint32(len(w.b)-at)) }
+
+func appendNative(b []byte, v uint32) []byte { return binary.NativeEndian.AppendUint32(b, v) }

@@ -1,0 +1,325 @@
+package nftables
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"svclab/proxycore"
+)
+
+var small = []string{
+	"10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080",
+	"10.96.0.1:53/UDP 10.244.1.9:53 10.244.2.9:53 here=10.244.1.3:53",
+	"10.96.0.2:80/TCP",
+	"10.96.0.3:80/SCTP drop",
+	"[fd00:96::1]:80/TCP here=[fd00:244:1::2]:8080",
+}
+
+const smallDump = `pods 10.244.0.0/15 fd00:244::/32
+10.96.0.1:53/UDP -> 10.244.1.3:53 10.244.1.9:53 10.244.2.9:53
+10.96.0.1:80/TCP -> 10.244.1.2:8080 10.244.2.1:8080
+10.96.0.2:80/TCP -> refuse
+10.96.0.3:80/SCTP -> drop
+[fd00:96::1]:80/TCP -> [fd00:244:1::2]:8080
+`
+
+func TestProgramDumpAndList(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	program(t, b, full(podCIDRs("10.244.0.0/16", "10.245.0.0/16", "fd00:244::/32"), small...))
+	if d := cmp.Diff(dump(t, b), smallDump); d != "" {
+		t.Errorf("dump (-got +want):\n%s", d)
+	}
+	list := nft(t, ns, "list ruleset")
+	t.Log(list)
+	for _, want := range []string{
+		"ct original ip daddr @cluster-ips ip saddr != @pods goto masq comment \"masquerade\"",
+		"ip saddr . ip daddr @hairpin goto masq comment \"hairpin\"",
+		"numgen random mod 3 map @endpoints comment \"random slot of 3\"",
+		"ct original ip6 daddr @cluster-ips ip6 saddr != @pods goto masq",
+		slotZero,
+		"10.96.0.1 . tcp . 80 . 0x00000001 : 10.244.2.1 . 8080",
+		"10.244.0.0-10.245.255.255",
+		": goto lb-3",
+		"type nat hook output priority -100; policy accept;",
+	} {
+		if !strings.Contains(strings.ReplaceAll(list, "10.244.0.0/15", "10.244.0.0-10.245.255.255"), want) {
+			t.Errorf("nft list ruleset lacks %q", want)
+		}
+	}
+	got, ok := b.RuleFor(route(small[0]).Front, netip.MustParseAddrPort("10.244.2.1:8080"))
+	if want := "table ip svclab, chain lb-2, map endpoints, element 10.96.0.1 . TCP . 80 . slot 1"; got != want || !ok {
+		t.Errorf("RuleFor: %q %v, want %q", got, ok, want)
+	}
+}
+
+func TestSameStateSendsNothing(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	node := podCIDRs("10.244.0.0/16")
+	program(t, b, full(node, small...))
+	sent := b.transactions
+	program(t, b, proxycore.Change{Node: node, Replace: routesOf(small...)})
+	program(t, b, full(node, small...))
+	if b.transactions != sent {
+		t.Errorf("the same state again sent %d transactions", b.transactions-sent)
+	}
+	heir := open(t, ns, Options{})
+	program(t, heir, full(node, small...))
+	if heir.transactions != 0 {
+		t.Errorf("a fresh backend on the same kernel sent %d transactions, want none", heir.transactions)
+	}
+	if d := cmp.Diff(dump(t, heir), dump(t, b)); d != "" {
+		t.Errorf("dumps differ:\n%s", d)
+	}
+}
+
+// Whatever somebody does to the tables, a Full change sets it right, and Check has seen it before.
+func TestFullHeals(t *testing.T) {
+	ns := namespace(t)
+	node := podCIDRs("10.244.0.0/16", "fd00:244::/32", "10.245.0.0/16")
+	for _, damage := range []string{
+		"delete element ip svclab services { 10.96.0.1 . tcp . 80 }",
+		"delete element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 0 }",
+		"add element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 7 : 10.244.9.9 . 1 }",
+		"add element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 0x00ffffff : 10.244.9.9 . 1 }",
+		"add element ip svclab endpoints { 10.96.9.9 . tcp . 80 . 0 : 10.244.9.9 . 1 }",
+		"add element ip svclab services { 10.96.9.9 . tcp . 80 : 800:0 }",
+		"add element ip svclab cluster-ips { 10.96.9.9 }",
+		"delete element ip svclab cluster-ips { 10.96.0.1 }",
+		"add element ip svclab hairpin { 10.244.9.9 . 10.244.9.9 }",
+		"add element ip svclab hairpin { 10.244.9.9 . 10.244.9.8 }",
+		"delete element ip6 svclab hairpin { fd00:244:1::2 . fd00:244:1::2 }",
+		"flush set ip svclab pods",
+		"flush chain ip svclab lb-2",
+		"flush chain ip6 svclab translated",
+		"add rule ip svclab dispatch accept",
+		"flush map ip svclab by-service",
+		"add element ip svclab by-service { 100:9 : goto refuse }",
+		"flush map ip svclab services",
+		"delete table ip6 svclab",
+		"flush ruleset",
+	} {
+		t.Run(damage, func(t *testing.T) {
+			b := open(t, ns, Options{})
+			program(t, b, full(node, small...))
+			nft(t, ns, damage)
+			if err := b.Check(context.Background()); err == nil {
+				t.Error("check saw nothing")
+			} else {
+				t.Log(err)
+			}
+			program(t, b, full(nil, small...))
+			if d := cmp.Diff(dump(t, b), smallDump); d != "" {
+				t.Errorf("not healed (-got +want):\n%s", d)
+			}
+			sent := b.transactions
+			program(t, b, full(node, small...))
+			if b.transactions != sent {
+				t.Errorf("healing was not complete: %d transactions more", b.transactions-sent)
+			}
+		})
+	}
+}
+
+// A change that the kernel refuses names the element, changes nothing, and the next one must be Full.
+func TestRefusedChange(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	program(t, b, full(nil, small...))
+	nft(t, ns, "delete element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 1 }")
+	err := b.Program(context.Background(), proxycore.Change{
+		Add:     routesOf("10.96.0.7:80/TCP 10.244.7.7:80"),
+		Replace: routesOf("10.96.0.1:80/TCP 10.244.1.2:8080"),
+	})
+	want := "delete an element of endpoints element 10.96.0.1 . TCP . 80 . slot 1 in table ip svclab: no such file or directory"
+	if err == nil || err.Error() != want {
+		t.Fatalf("got %v, want %s", err, want)
+	}
+	if list := nft(t, ns, "list map ip svclab services"); strings.Contains(list, "10.96.0.7") {
+		t.Error("half of the change is in force")
+	}
+	if err := b.Program(context.Background(), proxycore.Change{}); err == nil {
+		t.Error("a change that is not Full was taken after an error")
+	}
+	program(t, b, full(nil, small...))
+	dump(t, b)
+}
+
+func TestCloseLeavesOthersAlone(t *testing.T) {
+	ns := namespace(t)
+	nft(t, ns, "add table ip kube-proxy")
+	nft(t, ns, "add chain ip kube-proxy svclab")
+	nft(t, ns, "add table inet svclab")
+	before := nft(t, ns, "list ruleset")
+	b := open(t, ns, Options{})
+	program(t, b, full(podCIDRs("10.244.0.0/16"), small...))
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d := cmp.Diff(nft(t, ns, "list ruleset"), before); d != "" {
+		t.Errorf("ruleset after Close (-got +want):\n%s", d)
+	}
+}
+
+// What an unprivileged process may send at once is less than a first sync: every boundary is checked from outside.
+func TestSplitTransactions(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{MaxTransaction: 4096})
+	var a, c []string
+	for i := range 60 {
+		line := fmt.Sprintf("10.96.1.%d:80/TCP", i)
+		other := line
+		for j := range i%9 + 1 {
+			line += fmt.Sprintf(" 10.244.%d.%d:80", i, j)
+			other += fmt.Sprintf(" 10.244.%d.%d:80", i, j*2)
+		}
+		a = append(a, line)
+		if i%3 != 0 {
+			c = append(c, other)
+		}
+	}
+	huge := "10.96.2.1:80/TCP"
+	for i := range 200 {
+		huge += fmt.Sprintf(" 10.250.0.%d:80", i)
+	}
+	a, c = append(a, huge), append(c, huge+" 10.250.1.1:80 10.250.1.2:80")
+	want := dumpOf(t, c)
+	program(t, b, full(nil, a...))
+	if b.transactions < 5 {
+		t.Errorf("only %d transactions", b.transactions)
+	}
+	first := dump(t, b)
+	if d := cmp.Diff(first, dumpOf(t, a)); d != "" {
+		t.Errorf("first state (-got +want):\n%s", d)
+	}
+	program(t, b, full(nil, c...))
+	if d := cmp.Diff(dump(t, b), want); d != "" {
+		t.Errorf("second state (-got +want):\n%s", d)
+	}
+	program(t, b, full(nil))
+	if d := dump(t, b); d != "" {
+		t.Errorf("empty state dumps %q", d)
+	}
+}
+
+func dumpOf(t testing.TB, lines []string) string {
+	t.Helper()
+	b := open(t, namespace(t), Options{})
+	program(t, b, full(nil, lines...))
+	return dump(t, b)
+}
+
+// Pools that change between two sizes keep both chains; many different sizes are not kept for ever.
+func TestChainsAreKeptAndRetired(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	program(t, b, full(nil, small...))
+	one, two := "10.96.0.1:80/TCP 10.244.1.2:8080", "10.96.0.1:80/TCP 10.244.1.2:8080 10.244.2.1:8080"
+	sent := b.transactions
+	program(t, b, proxycore.Change{Replace: routesOf(one)})
+	// A packet that straddles the commit would meet the new chain empty; too rare to wait for, so the order is tested.
+	if got := b.transactions - sent; got != 2 {
+		t.Errorf("a pool of a new size took %d transactions, want its chain in one and its first use in the next", got)
+	}
+	program(t, b, proxycore.Change{Replace: routesOf(two)})
+	sent = b.transactions
+	for range 5 {
+		program(t, b, proxycore.Change{Replace: routesOf(one)})
+		program(t, b, proxycore.Change{Replace: routesOf(two)})
+	}
+	if got := b.transactions - sent; got != 10 {
+		t.Errorf("10 changes took %d transactions", got)
+	}
+	line := "10.96.0.1:80/TCP"
+	for i := range 70 {
+		line += fmt.Sprintf(" 10.244.3.%d:80", i)
+		program(t, b, proxycore.Change{Replace: routesOf(line)})
+	}
+	if n := strings.Count(nft(t, ns, "list table ip svclab"), "chain lb-"); n < 2 || n > idleChains+2 {
+		t.Errorf("%d chains lb-N", n)
+	}
+	dump(t, b)
+}
+
+// A set that is about to be full is declared larger: no change fails for its size.
+func TestSetsGrow(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	program(t, b, full(nil))
+	for i := range 4 {
+		var c proxycore.Change
+		for j := range 1000 {
+			c.Add = append(c.Add, route(fmt.Sprintf("10.%d.%d.%d:80/TCP here=10.244.1.1:80 here=10.244.1.2:80 10.244.1.3:80", 100+i, j/250, j%250)))
+		}
+		program(t, b, c)
+	}
+	if got := strings.Count(dump(t, b), "\n"); got != 4000 {
+		t.Errorf("%d fronts, want 4000", got)
+	}
+}
+
+func TestUnsupportedIsRefusedBeforeAnythingIsSent(t *testing.T) {
+	b := open(t, namespace(t), Options{})
+	r := route(small[0])
+	r.Affinity = 1e9
+	err := b.Program(context.Background(), proxycore.Change{Full: true, Add: []proxycore.Route{r}})
+	want := "front 10.96.0.1:80/TCP: backend nftables cannot do sessionAffinity yet"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if b.transactions != 0 {
+		t.Errorf("%d transactions were sent", b.transactions)
+	}
+}
+
+func TestNodeRules(t *testing.T) {
+	ns := namespace(t)
+	b := open(t, ns, Options{})
+	for _, x := range []struct {
+		node *proxycore.NodeRules
+		dump string
+		rule string
+	}{
+		{podCIDRs("10.244.0.0/16"), "pods 10.244.0.0/16\n", ruleMasquerade},
+		{podCIDRs("0.0.0.0/0", "::/0"), "pods 0.0.0.0/0 ::/0\n", ruleMasquerade},
+		{podCIDRs("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"), "pods 10.0.0.0/23 10.0.2.0/24\n", ruleMasquerade},
+		{&proxycore.NodeRules{Pods: podCIDRs("10.244.0.0/16").Pods, MasqueradeAll: true}, "pods 10.244.0.0/16\nmasquerade-all\n", ruleMasqueradeAll},
+		{&proxycore.NodeRules{}, "", ""},
+	} {
+		program(t, b, proxycore.Change{Full: !b.known, Node: x.node})
+		if got := dump(t, b); got != x.dump {
+			t.Errorf("dump %q, want %q", got, x.dump)
+		}
+		has := strings.Contains(nft(t, ns, "list chain ip svclab translated"), `comment "`+x.rule+`"`)
+		if has != (x.rule != "") {
+			t.Errorf("%v: rule %q there: %v", x.node, x.rule, has)
+		}
+	}
+}
+
+// Tables of our name that somebody else made, or another version of this layout, are replaced.
+func TestForeignLayoutIsReplaced(t *testing.T) {
+	ns := namespace(t)
+	for _, c := range []string{
+		"add table ip svclab", "add set ip svclab services { type ipv4_addr ; }", "add chain ip svclab refuse",
+		"add chain ip svclab dispatch { type filter hook input priority 0 ; }",
+	} {
+		nft(t, ns, c)
+	}
+	b := open(t, ns, Options{})
+	if err := b.Check(context.Background()); err == nil {
+		t.Error("check saw nothing")
+	}
+	program(t, b, full(podCIDRs("10.244.0.0/15", "fd00:244::/32"), small...))
+	if d := cmp.Diff(dump(t, b), smallDump); d != "" {
+		t.Errorf("dump (-got +want):\n%s", d)
+	}
+}

@@ -1,0 +1,202 @@
+package nftables
+
+import (
+	"context"
+	"iter"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
+)
+
+// prepare collects what must be in force before the first element that needs it: tables, node rules, larger sets, and
+// the chains lb-N with their numbers. A packet that straddles a commit sees the new elements but still the old, empty
+// rules of a new chain, and would leave untranslated: so chains come one transaction before their first use
+// (flat-layout.md, order point 1: seen to fail without it).
+func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ...[]proxycore.Route) error {
+	for _, s := range b.sides {
+		kind := masqueradeNobody
+		podSpans := spans(node.Pods, s.fam)
+		switch {
+		case node.MasqueradeAll:
+			kind = masqueradeAll
+		case len(podSpans) > 0: // as in kube-proxy, a family without a detector masquerades nobody
+			kind = masqueradeOutside
+		}
+		need := s.sizes(want)
+		for id := range need {
+			s.coming[id] = need[id] - s.count[id]
+		}
+		if s.fresh {
+			b.tx.layout(s, kind, need)
+			s.fresh = false
+		} else {
+			b.tx.grow(s, need)
+			if kind != s.kind {
+				b.tx.writeChain(s, s.f.chains(kind)[slices.IndexFunc(s.f.chains(kind), isTranslated)], true)
+			}
+		}
+		s.kind = kind
+		if !slices.Equal(podSpans, s.pods) {
+			b.tx.writePods(s, podSpans)
+		}
+	}
+	for r := range routes(want) {
+		n := len(r.Pool.Endpoints)
+		s := b.sides[familyIndex(r.Addr)]
+		if _, ok := s.pools[n]; n == 0 || ok {
+			continue
+		}
+		b.tx.writeChain(s, s.f.pool(n), false)
+		b.tx.addNumber(s, poolNumber(n))
+		s.pools[n] = 0
+		if b.tx.size > b.budget() { // chains nobody uses yet: any cut is good
+			if err := b.send(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func isTranslated(c chainSpec) bool { return c.name == "translated" }
+
+func routes(lists [][]proxycore.Route) iter.Seq[*proxycore.Route] {
+	return func(yield func(*proxycore.Route) bool) {
+		for _, list := range lists {
+			for i := range list {
+				if !yield(&list[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// sizes is how many elements each sized set may come to hold on the way.
+func (s *side) sizes(want [][]proxycore.Route) [numSets]int {
+	n, none := s.count, pool{}
+	for r := range routes(want) {
+		if familyIndex(r.Addr) != s.fam {
+			continue
+		}
+		old := s.fronts[r.Front]
+		if old == nil {
+			old = &none
+		}
+		if old.number == 0 {
+			n[services]++
+		}
+		if !s.clusterIPs.placed(r.Addr) {
+			n[clusterIPs]++
+		}
+		n[endpoints] += max(0, len(r.Pool.Endpoints)-len(old.slots))
+		for _, e := range r.Pool.Endpoints {
+			if e.Here && !s.hairpin.placed(e.Addr()) {
+				n[hairpin]++
+			}
+		}
+	}
+	return n
+}
+
+// layout declares a table with everything that does not depend on Services.
+func (t *transaction) layout(s *side, kind translatedKind, need [numSets]int) {
+	t.message(unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, s.fam, func(w *buffer) { w.str(unix.NFTA_TABLE_NAME, t.table) })
+	for id := range setID(numSets) {
+		if sets[id].room > 0 {
+			s.size[id] = max(sets[id].room, 2*need[id])
+		}
+		t.declare(s, id)
+	}
+	for _, c := range s.f.chains(kind) {
+		t.writeChain(s, c, false)
+	}
+	t.addNumber(s, toRefuse)
+	t.addNumber(s, toIgnore)
+}
+
+func (t *transaction) declare(s *side, id setID) {
+	t.message(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, s.fam, func(w *buffer) {
+		sets[id].declare(w, s.f, t.table, id, s.size[id])
+	})
+}
+
+// grow declares a set that is about to be full larger: a full one costs the whole transaction (ENFILE). The new size
+// is in force after the commit.
+func (t *transaction) grow(s *side, need [numSets]int) {
+	for id := range setID(numSets) {
+		if s.size[id] > 0 && need[id] > s.size[id] {
+			s.size[id] = 2 * need[id]
+			t.declare(s, id)
+		}
+	}
+}
+
+// writePods replaces the whole interval set: there are few, and intervals that overlap old ones may not be added
+// one by one.
+func (t *transaction) writePods(s *side, want []span) {
+	if len(s.pods) > 0 {
+		t.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) { // without elements: all of them
+			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, t.table)
+			w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[pods].name)
+		})
+	}
+	w := &t.elems[s.fam][pods].add
+	before := len(w.b)
+	for _, m := range boundaries(want) {
+		at := w.nest(unix.NFTA_LIST_ELEM)
+		w.value(unix.NFTA_SET_ELEM_KEY, appendAddr(nil, m.at))
+		if m.end {
+			w.u32(unix.NFTA_SET_ELEM_FLAGS, unix.NFT_SET_ELEM_INTERVAL_END)
+		}
+		w.end(at)
+	}
+	t.size += len(w.b) - before
+	s.pods = want
+}
+
+// idleChains is how many chains lb-N may wait for somebody who needs them.
+const idleChains = 64
+
+// retire deletes the chains lb-N that nobody uses, one transaction or more after the last use. Their numbers go
+// before them in the same transaction: a chain that an element names cannot be deleted (EBUSY).
+func (b *Backend) retire(ctx context.Context, all bool) error {
+	for _, s := range b.sides {
+		var idle []int
+		if len(s.pools) > idleChains || all {
+			for n, users := range s.pools {
+				if users == 0 {
+					idle = append(idle, n)
+				}
+			}
+		}
+		if len(idle) == 0 || !all && len(idle) <= idleChains {
+			continue
+		}
+		slices.Sort(idle)
+		for _, n := range idle {
+			b.tx.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) {
+				w.str(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+				w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[byService].name)
+				list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+				w.element(native(poolNumber(n)), nil)
+				w.end(list)
+			})
+			for _, typ := range []uint16{unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELCHAIN} {
+				b.tx.message(typ, 0, s.fam, func(w *buffer) {
+					w.str(unix.NFTA_RULE_TABLE, b.table) // the same number as NFTA_CHAIN_TABLE
+					if typ == unix.NFT_MSG_DELRULE {
+						w.str(unix.NFTA_RULE_CHAIN, poolChain(uint32(n)))
+					} else {
+						w.str(unix.NFTA_CHAIN_NAME, poolChain(uint32(n)))
+					}
+				})
+			}
+			s.count[byService]--
+			delete(s.pools, n)
+		}
+	}
+	return b.send(ctx)
+}

@@ -1,0 +1,180 @@
+package nftables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"svclab/proxycore"
+	"svclab/proxycore/cluster"
+)
+
+// Program puts a change in force. Its order:
+//
+//  1. what elements will need (prepare), in a transaction of its own;
+//  2. the fronts, those that go first: both families in one transaction, or when it would be too large, in several,
+//     cut between fronts, so that every front is as it was or as it shall be at every boundary;
+//  3. chains that nobody needs any more.
+//
+// A slot that gets another endpoint is deleted and added within one transaction, which flips at once.
+func (b *Backend) Program(ctx context.Context, c proxycore.Change) error {
+	if b.closed {
+		return errClosed
+	}
+	err := b.program(ctx, c)
+	b.known = err == nil
+	return err
+}
+
+func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
+	if !c.Full && !b.known {
+		return errors.New("the first Change, and the one after an error, must be Full")
+	}
+	if c.Full && len(c.Remove)+len(c.Replace) > 0 {
+		return errors.New("a Full change has nothing but Add")
+	}
+	if c.Node != nil {
+		b.node = *c.Node
+	}
+	for _, list := range [][]proxycore.Route{c.Add, c.Replace} {
+		for i := range list {
+			if err := b.supports(&list[i]); err != nil {
+				return err
+			}
+		}
+	}
+	anew := false
+	if c.Full {
+		var err error
+		if anew, err = b.adopt(ctx); err != nil {
+			return err
+		}
+	} else {
+		b.tx.reset(b.sock.seq)
+	}
+	if err := b.sort(c); err != nil {
+		return err
+	}
+	if err := b.prepare(ctx, b.node, c.Add, c.Replace); err != nil {
+		return err
+	}
+	if !anew { // a table made anew comes filled, or there would be a moment with an empty one
+		if err := b.send(ctx); err != nil {
+			return err
+		}
+	}
+	for _, s := range b.sides {
+		for _, set := range []setID{services, endpoints} {
+			b.tx.expect(s.fam, set, s.coming[set], b.limit)
+		}
+	}
+	if err := b.fronts(ctx, c); err != nil {
+		return err
+	}
+	return b.retire(ctx, c.Full)
+}
+
+// supports says what this backend cannot do yet, before anything is sent.
+func (b *Backend) supports(r *proxycore.Route) error {
+	var what string
+	switch {
+	case !r.Addr.IsValid() || r.Addr.Is4In6() || r.Addr.Zone() != "":
+		return fmt.Errorf("front %v: not an address", r.Front)
+	case r.Kind != proxycore.ClusterIP:
+		what = "fronts other than ClusterIPs"
+	case r.Proto != cluster.TCP && r.Proto != cluster.UDP && r.Proto != cluster.SCTP:
+		what = r.Proto.String()
+	case r.Local != nil:
+		what = "externalTrafficPolicy Local"
+	case r.Ranges != nil:
+		what = "loadBalancerSourceRanges"
+	case r.Affinity != 0:
+		what = "sessionAffinity"
+	case r.Masquerade != proxycore.MasqueradeOutside && r.Masquerade != proxycore.MasqueradeNone:
+		what = "this kind of masquerade for a ClusterIP"
+	case r.Masquerade == proxycore.MasqueradeNone && !b.node.MasqueradeAll && len(spans(b.node.Pods, familyIndex(r.Addr))) > 0:
+		what = "a ClusterIP that is not masqueraded although the node can tell its pods"
+	case len(r.Pool.Endpoints) > maxSlots:
+		what = fmt.Sprintf("more than %d endpoints", maxSlots)
+	}
+	if what != "" {
+		return fmt.Errorf("front %v: backend nftables cannot do %s yet", r.Front, what)
+	}
+	for _, e := range r.Pool.Endpoints {
+		if !e.IsValid() || e.Addr().Is4() != r.Addr.Is4() {
+			return fmt.Errorf("front %v: endpoint %v is not of its family", r.Front, e.AddrPort)
+		}
+	}
+	return nil
+}
+
+// sort compares the change with what is there; in a Full one it marks the fronts that go.
+func (b *Backend) sort(c proxycore.Change) error {
+	pool := func(f proxycore.Front) *pool { return b.sides[familyIndex(f.Addr)].fronts[f] }
+	if !c.Full {
+		for i := range c.Add {
+			if pool(c.Add[i].Front) != nil {
+				return fmt.Errorf("add front %v: it is there already", c.Add[i].Front)
+			}
+		}
+		for i := range c.Replace {
+			if pool(c.Replace[i].Front) == nil {
+				return fmt.Errorf("replace front %v: it is not there", c.Replace[i].Front)
+			}
+		}
+		for i := range c.Remove {
+			if pool(c.Remove[i].Front) == nil {
+				return fmt.Errorf("remove front %v: it is not there", c.Remove[i].Front)
+			}
+		}
+		return nil
+	}
+	for i := range c.Add {
+		if p := pool(c.Add[i].Front); p != nil {
+			p.comes = true
+		}
+	}
+	for _, s := range b.sides {
+		for _, p := range s.fronts {
+			p.goes, p.comes = !p.comes, false
+		}
+	}
+	return nil
+}
+
+// fronts sends the elements. The elements that fronts share (cluster-ips, hairpin) come with the first front that needs
+// them and go with the last one. What a Full change has found and nobody has asked for goes at the end.
+func (b *Backend) fronts(ctx context.Context, c proxycore.Change) error {
+	if c.Full {
+		for _, s := range b.sides {
+			for f, p := range s.fronts {
+				if p.goes {
+					if err := b.front(ctx, f, nil, true); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	for i := range c.Remove {
+		if err := b.front(ctx, c.Remove[i].Front, nil, false); err != nil {
+			return err
+		}
+	}
+	for _, list := range [][]proxycore.Route{c.Replace, c.Add} {
+		for i := range list {
+			if err := b.front(ctx, list[i].Front, &list[i].Pool, c.Full); err != nil {
+				return err
+			}
+		}
+	}
+	b.sweep()
+	return b.send(ctx)
+}
+
+func (b *Backend) sweep() {
+	for _, s := range b.sides {
+		b.sweepSet(s, clusterIPs, &s.clusterIPs)
+		b.sweepSet(s, hairpin, &s.hairpin)
+	}
+}
