@@ -1,0 +1,160 @@
+// Package conntrack removes the connection-tracking entries that would keep a UDP client on an endpoint that is gone,
+// and lists entries for whoever explains a verdict. It speaks ctnetlink in one network namespace, and touches nothing
+// but UDP entries to the fronts that it is told.
+//
+// A UDP "connection" is an entry that every packet renews: a client that never pauses stays translated to a removed
+// endpoint for ever (service-semantics group CT; kubernetes pkg/proxy/conntrack/cleanup.go).
+package conntrack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
+	"svclab/proxycore/cluster"
+)
+
+const (
+	patience  = 10 * time.Second
+	dumpTries = 10
+)
+
+// Cleaner implements proxycore.Cleaner.
+type Cleaner struct {
+	conn   *netlink.Conn
+	closed bool
+}
+
+var _ proxycore.Cleaner = (*Cleaner)(nil)
+
+// New opens a cleaner for the network namespace of that file descriptor, which is not needed afterwards.
+func New(netns int) (*Cleaner, error) {
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: netns})
+	if err != nil {
+		return nil, fmt.Errorf("open a conntrack socket: %w", err)
+	}
+	return &Cleaner{conn: conn}, nil
+}
+
+// Clean deletes the UDP entries to each front whose answers come from none of the addresses given for it. An entry that
+// was never translated answers from the front itself, so it goes too: it was made while the front had no endpoint, and
+// would hide the endpoints that it has now. One dump serves all fronts of a family.
+func (c *Cleaner) Clean(ctx context.Context, keep map[proxycore.Front][]netip.AddrPort) error {
+	fronts := make(map[netip.AddrPort][]netip.AddrPort, len(keep))
+	var need [2]bool
+	for f, to := range keep {
+		if f.Proto == cluster.UDP {
+			fronts[netip.AddrPortFrom(f.Addr, f.Port)] = to
+			need[0], need[1] = need[0] || f.Addr.Is4(), need[1] || f.Addr.Is6()
+		}
+	}
+	var errs []error
+	for i, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if !need[i] {
+			continue
+		}
+		list, err := c.dump(ctx, family, unix.IPPROTO_UDP)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			to, ours := fronts[e.OrigDst]
+			if !ours || slices.Contains(to, e.ReplySrc) {
+				continue
+			}
+			if err := c.remove(ctx, family, e); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Entries lists the entries of a protocol, 0 for all, of both families.
+func (c *Cleaner) Entries(ctx context.Context, proto uint8) ([]Entry, error) {
+	four, err := c.dump(ctx, unix.AF_INET, proto)
+	if err != nil {
+		return nil, err
+	}
+	six, err := c.dump(ctx, unix.AF_INET6, proto)
+	return append(four, six...), err
+}
+
+// dump asks for all entries of a family and picks those of the protocol. Never for a single one: that request is not
+// answered in a way that mdlayher/netlink notices the end of.
+func (c *Cleaner) dump(ctx context.Context, family, proto uint8) ([]Entry, error) {
+	for range dumpTries {
+		answer, err := c.ask(ctx, getEntry, netlink.Dump, family, nil)
+		if err != nil {
+			return nil, fmt.Errorf("list conntrack entries: %w", err)
+		}
+		var list []Entry
+		whole := true
+		for _, m := range answer {
+			whole = whole && m.Header.Flags&netlink.DumpInterrupted == 0
+			if e, ok := parse(m.Data); ok && (proto == 0 || proto == e.Proto) {
+				list = append(list, e)
+			}
+		}
+		if whole {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("list conntrack entries: they changed during each of %d dumps", dumpTries)
+}
+
+// remove names the entry by its original tuple and its ID, so that a new entry of the same tuple is spared.
+func (c *Cleaner) remove(ctx context.Context, family uint8, e Entry) error {
+	attrs := []netlink.Attribute{{Type: ctaTupleOrig | unix.NLA_F_NESTED, Data: e.tuple}, {Type: ctaID, Data: e.id}}
+	if e.zone != nil {
+		attrs = append(attrs, netlink.Attribute{Type: ctaZone, Data: e.zone})
+	}
+	body, err := netlink.MarshalAttributes(attrs)
+	if err != nil {
+		return err
+	}
+	_, err = c.ask(ctx, deleteEntry, netlink.Acknowledge, family, body)
+	if errors.Is(err, unix.ENOENT) {
+		return nil // gone by itself
+	}
+	if err != nil {
+		return fmt.Errorf("delete conntrack entry %v: %w", e, err)
+	}
+	return nil
+}
+
+func (c *Cleaner) ask(ctx context.Context, typ uint16, flags netlink.HeaderFlags, family uint8, attrs []byte) ([]netlink.Message, error) {
+	if c.closed {
+		return nil, errors.New("the cleaner is closed")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	until := time.Now().Add(patience)
+	if d, ok := ctx.Deadline(); ok && d.Before(until) {
+		until = d
+	}
+	if err := c.conn.SetDeadline(until); err != nil {
+		return nil, err
+	}
+	return c.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_CTNETLINK<<8 | typ), Flags: netlink.Request | flags},
+		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, attrs...),
+	})
+}
+
+// Close may be called twice.
+func (c *Cleaner) Close() error {
+	if c.closed {
+		return nil
+	}
+	c.closed = true
+	return c.conn.Close()
+}
