@@ -1,0 +1,116 @@
+package mutant
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"svclab/proxycore"
+)
+
+// edited is a backend that is told something else than what is wanted.
+type edited struct {
+	inner
+	edit func(c proxycore.Change) proxycore.Change
+}
+
+func (e *edited) Program(ctx context.Context, c proxycore.Change) error {
+	return e.inner.Program(ctx, e.edit(c))
+}
+
+// eachRoute copies the lists of a change with every route edited; the caller's are not touched.
+func eachRoute(c proxycore.Change, edit func(r proxycore.Route) proxycore.Route) proxycore.Change {
+	for _, list := range []*[]proxycore.Route{&c.Add, &c.Replace} {
+		out := make([]proxycore.Route, len(*list))
+		for i, r := range *list {
+			out[i] = edit(r)
+		}
+		*list = out
+	}
+	return c
+}
+
+// biased gives the first endpoint of each pool a fifth more than its share: of two, 3 : 2. Every single flow is right;
+// only a statistic sees it.
+var biased = Mutant{
+	Name:     "biased",
+	Breaks:   "CIP-3",
+	Scenario: "fair",
+	Sentence: "bias",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
+				r.Pool.Endpoints = bias(r.Pool.Endpoints)
+				return r
+			})
+		}}
+	},
+}
+
+// bias repeats endpoints so that the first has a share of 1.2/n: a of n·b + a slots, with a the first's and b any
+// other's, a/(a + (n−1)·b) = 6/(5n), which a = 6(n−1) and b = 5n−6 satisfy.
+func bias(pool []proxycore.Endpoint) []proxycore.Endpoint {
+	n := len(pool)
+	if n < 2 {
+		return pool
+	}
+	first, other := 6*(n-1), 5*n-6
+	for _, d := range []int{5, 3, 2, 2, 2} { // 6:4 is 3:2
+		if first%d == 0 && other%d == 0 {
+			first, other = first/d, other/d
+		}
+	}
+	out := slices.Repeat(pool[:1], first)
+	for _, e := range pool[1:] {
+		out = append(out, slices.Repeat([]proxycore.Endpoint{e}, other)...)
+	}
+	return out
+}
+
+// keepsRemoved never takes an endpoint out of a pool again, as long as the front lives.
+var keepsRemoved = Mutant{
+	Name:     "keeps-removed",
+	Breaks:   "CIP-20",
+	Scenario: "scale",
+	Sentence: "any more",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		seen := map[proxycore.Front][]proxycore.Endpoint{}
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			for _, r := range c.Remove {
+				delete(seen, r.Front)
+			}
+			if c.Full { // what it does not name is removed
+				named := map[proxycore.Front][]proxycore.Endpoint{}
+				for _, r := range c.Add {
+					named[r.Front] = seen[r.Front]
+				}
+				seen = named
+			}
+			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
+				r.Pool.Endpoints = union(r.Pool.Endpoints, seen[r.Front])
+				seen[r.Front] = r.Pool.Endpoints
+				return r
+			})
+		}}
+	},
+}
+
+// union is sorted and has each address once, as a Pool must.
+func union(now, before []proxycore.Endpoint) []proxycore.Endpoint {
+	all := slices.Concat(now, before)
+	slices.SortStableFunc(all, func(a, b proxycore.Endpoint) int { return a.Compare(b.AddrPort) })
+	return slices.CompactFunc(all, func(a, b proxycore.Endpoint) bool { return a.AddrPort == b.AddrPort })
+}
+
+// noUDPCleanup leaves UDP clients on endpoints that are gone.
+var noUDPCleanup = Mutant{
+	Name:     "no-udp-cleanup",
+	Breaks:   "CT-1",
+	Scenario: "udp-sender",
+	Sentence: "any more",
+	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return idle{inner} },
+}
+
+type idle struct{ proxycore.Cleaner }
+
+func (idle) Clean(context.Context, map[proxycore.Front][]netip.AddrPort) error { return nil }

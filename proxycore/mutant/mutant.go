@@ -1,0 +1,40 @@
+// Package mutant spoils backends on purpose, one rule of the specification each, to prove that the laboratory would
+// notice. A mutant wraps a backend from outside: it edits the Change, or deletes one named rule in the kernel after it.
+// No backend knows of mutants.
+package mutant
+
+import (
+	"slices"
+
+	"svclab/proxycore"
+)
+
+// Mutant is one known bug.
+type Mutant struct {
+	Name     string // "no-masquerade": run as nftables~no-masquerade
+	Breaks   string // the row of the specification (service-semantics) that it breaks
+	Scenario string // the bundled scenario that must kill it
+	Sentence string // words that must be in the reason of the failing flow
+
+	Backend func(inner proxycore.Backend, netns int) proxycore.Backend // nil: the backend is as it was
+	Cleaner func(inner proxycore.Cleaner) proxycore.Cleaner            // nil: the cleaner is as it was
+}
+
+// Mutants are all there are, in the order in which a newcomer should read them.
+var Mutants = []Mutant{
+	noMasquerade,
+	noHairpin,
+	biased,
+	keepsRemoved,
+	noUDPCleanup,
+	noSecondLookup,
+}
+
+// Find returns the mutant of that name.
+func Find(name string) (*Mutant, bool) {
+	i := slices.IndexFunc(Mutants, func(m Mutant) bool { return m.Name == name })
+	if i < 0 {
+		return nil, false
+	}
+	return &Mutants[i], true
+}

@@ -1,0 +1,70 @@
+package mutant
+
+import (
+	"strings"
+
+	"svclab/proxycore"
+)
+
+// staticRule is a mutant without a rule that does not depend on Services: it comes back with a Full change, which
+// repairs what it finds damaged, and with other node rules.
+func staticRule(name string) func(proxycore.Backend, int) proxycore.Backend {
+	return func(b proxycore.Backend, netns int) proxycore.Backend {
+		return &withoutRule{
+			inner:   inner{b},
+			netns:   netns,
+			match:   func(comment string) bool { return comment == name },
+			written: func(c proxycore.Change) bool { return c.Full || c.Node != nil },
+		}
+	}
+}
+
+var noMasquerade = Mutant{
+	Name:     "no-masquerade",
+	Breaks:   "CIP-5",
+	Scenario: "myservice",
+	Sentence: "but should have seen",
+	Backend:  staticRule("masquerade"),
+}
+
+var noHairpin = Mutant{
+	Name:     "no-hairpin",
+	Breaks:   "HP-1",
+	Scenario: "hairpin",
+	Sentence: "silent",
+	Backend:  staticRule("hairpin"),
+}
+
+// noSecondLookup loses a new connection whose packet reads the number of endpoints before a commit and its slot after
+// it (flat-layout.md, order point 2). Each size of pool has a chain of its own, so only a size that has not been seen
+// since the last Full change can bring the rule back.
+var noSecondLookup = Mutant{
+	Name:     "no-second-lookup",
+	Breaks:   "CIP-20",
+	Scenario: "scale",
+	Sentence: "refused",
+	Backend: func(b proxycore.Backend, netns int) proxycore.Backend {
+		type chain struct {
+			ipv4 bool
+			size int
+		}
+		seen := map[chain]bool{}
+		return &withoutRule{
+			inner: inner{b},
+			netns: netns,
+			match: func(comment string) bool { return strings.HasPrefix(comment, "slot 0:") },
+			written: func(c proxycore.Change) bool {
+				if c.Full {
+					clear(seen)
+				}
+				before := len(seen)
+				for _, list := range [][]proxycore.Route{c.Add, c.Replace} {
+					for i := range list {
+						seen[chain{list[i].Addr.Is4(), len(list[i].Pool.Endpoints)}] = true
+					}
+				}
+				return c.Full || len(seen) > before
+			},
+		}
+	},
+}
