@@ -1,0 +1,109 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+
+	"svclab/nsnet"
+)
+
+// PodLinkOptions say which pod is at the end of the wire.
+type PodLinkOptions struct {
+	NodeDev string     // required: name of the node's end, at most 15 bytes
+	PodDev  string     // optional: "eth0"
+	V4, V6  netip.Addr // at least one
+}
+
+// What a pod takes for its gateway. No device has these addresses: the neighbour entry alone leads to the node.
+var (
+	nodeMAC   = net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}
+	gatewayV4 = netip.MustParseAddr("169.254.1.1")
+	gatewayV6 = netip.MustParseAddr("fe80::1")
+)
+
+// PodMAC is the hardware address of a pod's end: 0a:58 and the last four bytes of the pod's (first) address. It only has to be
+// known on both ends of one wire.
+func PodMAC(a netip.Addr) net.HardwareAddr {
+	b := a.AsSlice()
+	return append(net.HardwareAddr{0x0a, 0x58}, b[len(b)-4:]...)
+}
+
+// PodLink connects a pod to its node by a routed wire, without a bridge and without a question asked: the pod has its address
+// alone and everything else behind a gateway, the node has a route to that one address, and each knows the other's hardware.
+func PodLink(node, pod *nsnet.NS, o PodLinkOptions) error {
+	if o.PodDev == "" {
+		o.PodDev = "eth0"
+	}
+	if err := podLink(node, pod, o); err != nil {
+		return fmt.Errorf("link pod %s to node %s: %w", pod.Name(), node.Name(), err)
+	}
+	return nil
+}
+
+func podLink(node, pod *nsnet.NS, o PodLinkOptions) error {
+	first := o.V4
+	if !first.IsValid() {
+		first = o.V6
+	}
+	if !first.IsValid() || o.V4.IsValid() && !o.V4.Is4() || o.V6.IsValid() && !o.V6.Is6() {
+		return errors.New("V4 or V6, or both, must be an address of that family")
+	}
+	mac := PodMAC(first)
+	nodeIndex, podIndex, err := veth(End{node, o.NodeDev, nodeMAC}, End{pod, o.PodDev, mac}, 0)
+	if err != nil {
+		return err
+	}
+	atNode, err := node.Netlink()
+	if err != nil {
+		return err
+	}
+	atPod, err := pod.Netlink()
+	if err != nil {
+		return err
+	}
+	for _, l := range []leg{
+		{o.V4, gatewayV4, mac, atNode, nodeIndex, atPod, podIndex},
+		{o.V6, gatewayV6, mac, atNode, nodeIndex, atPod, podIndex},
+	} {
+		if !l.addr.IsValid() {
+			continue
+		}
+		if err := l.connect(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// leg is one family's half of a pod's wire.
+type leg struct {
+	addr, gateway netip.Addr
+	mac           net.HardwareAddr
+	node          *netlink.Handle
+	nodeIndex     int
+	pod           *netlink.Handle
+	podIndex      int
+}
+
+func (l leg) connect() error {
+	if err := addAddr(l.pod, l.podIndex, host(l.addr)); err != nil {
+		return fmt.Errorf("add address %s: %w", l.addr, err)
+	}
+	if err := setNeighbor(l.pod, l.podIndex, l.gateway, nodeMAC); err != nil {
+		return fmt.Errorf("set neighbour %s: %w", l.gateway, err)
+	}
+	if err := setRoute(l.pod, l.podIndex, RouteSpec{Via: l.gateway}); err != nil {
+		return fmt.Errorf("set default route via %s: %w", l.gateway, err)
+	}
+	if err := setNeighbor(l.node, l.nodeIndex, l.addr, l.mac); err != nil {
+		return fmt.Errorf("set neighbour %s: %w", l.addr, err)
+	}
+	if err := setRoute(l.node, l.nodeIndex, RouteSpec{Dst: host(l.addr)}); err != nil {
+		return fmt.Errorf("set route to %s: %w", l.addr, err)
+	}
+	return nil
+}
