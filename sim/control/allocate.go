@@ -1,0 +1,233 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"svclab/proxycore/cluster"
+)
+
+// Addresses that are given out, in both families: node N is 192.168.50.N with pods in 10.244.N.0/24, Services are in
+// 10.96.0.0/16; in IPv6 the same digits behind fd00: (fd00:192:168:50::N). The first that nobody has is taken, so the same
+// objects in the same order always get the same.
+
+func (s *State) address(v4 string, last int) netip.Addr {
+	a := netip.MustParseAddr(v4).As4()
+	if !s.ipv6 {
+		a[2], a[3] = a[2]+byte(last>>8), byte(last)
+		return netip.AddrFrom4(a)
+	}
+	return netip.MustParseAddr(fmt.Sprintf("fd00:%d:%d:%d::%d", a[0], a[1], int(a[2])+last>>8, last&0xff))
+}
+
+func (s *State) firstFree(what, v4 string, from, to int, taken func(netip.Addr) bool) (netip.Addr, error) {
+	for i := from; i <= to; i++ {
+		if a := s.address(v4, i); !taken(a) {
+			return a, nil
+		}
+	}
+	return netip.Addr{}, fmt.Errorf("no address is left for %s", what)
+}
+
+func (s *State) defaultNode(o *corev1.Node) {
+	if len(o.Spec.PodCIDRs) == 0 && o.Spec.PodCIDR != "" {
+		o.Spec.PodCIDRs = []string{o.Spec.PodCIDR}
+	}
+	hasIP := false
+	for _, a := range o.Status.Addresses {
+		hasIP = hasIP || a.Type == corev1.NodeInternalIP
+	}
+	if !hasIP {
+		a, err := s.firstFree("node "+o.Name, "192.168.50.0", 1, 60000, func(a netip.Addr) bool { return s.nodeHas(a) })
+		if err == nil {
+			o.Status.Addresses = append(o.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
+		}
+	}
+	if len(o.Spec.PodCIDRs) == 0 {
+		for n := 1; n < 256; n++ {
+			p := netip.PrefixFrom(s.address(fmt.Sprintf("10.244.%d.0", n), 0), map[bool]int{false: 24, true: 64}[s.ipv6]).Masked()
+			if !s.overlaps(p, o.Name) {
+				o.Spec.PodCIDRs = []string{p.String()}
+				break
+			}
+		}
+	}
+	if len(o.Spec.PodCIDRs) > 0 {
+		o.Spec.PodCIDR = o.Spec.PodCIDRs[0]
+	}
+}
+
+func (s *State) nodeHas(a netip.Addr) bool {
+	for n := range s.snapshot.Nodes() {
+		for _, b := range n.Addresses {
+			if a == b {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (s *State) overlaps(p netip.Prefix, except string) bool {
+	for n := range s.snapshot.Nodes() {
+		for _, q := range n.PodCIDRs {
+			if n.Name != except && p.Overlaps(q) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// defaultPod gives a pod what a scheduler, an IPAM and a kubelet would: the first node, an address of its range (a
+// host-network pod: the node's), and, without conditions, readiness.
+func (s *State) defaultPod(o *corev1.Pod) error {
+	if o.Spec.NodeName == "" && len(s.order) > 0 {
+		o.Spec.NodeName = s.order[0]
+	}
+	node := s.snapshot.Node(o.Spec.NodeName)
+	if node == nil {
+		return fmt.Errorf("pod/%s is on node %q, which is not there", o.Name, o.Spec.NodeName)
+	}
+	if len(o.Status.PodIPs) == 0 && o.Status.PodIP != "" {
+		o.Status.PodIPs = []corev1.PodIP{{IP: o.Status.PodIP}}
+	}
+	if len(o.Status.PodIPs) == 0 {
+		if err := s.givePodIP(o, node); err != nil {
+			return err
+		}
+	}
+	o.Status.PodIP = o.Status.PodIPs[0].IP
+	if len(o.Status.Conditions) == 0 {
+		o.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}
+		if o.Status.Phase == "" {
+			o.Status.Phase = corev1.PodRunning
+		}
+	}
+	if o.Status.Phase == "" {
+		o.Status.Phase = corev1.PodRunning
+	}
+	for i := range o.Spec.Containers {
+		for j := range o.Spec.Containers[i].Ports {
+			if p := &o.Spec.Containers[i].Ports[j]; p.Protocol == "" {
+				p.Protocol = corev1.ProtocolTCP
+			}
+		}
+	}
+	return nil
+}
+
+func (s *State) givePodIP(o *corev1.Pod, node *cluster.Node) error {
+	if o.Spec.HostNetwork {
+		for _, a := range node.Addresses {
+			o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+		}
+		return nil
+	}
+	taken := map[netip.Addr]bool{}
+	for _, p := range s.pods {
+		for _, ip := range p.Status.PodIPs {
+			if a, ok := cluster.ParseAddr(ip.IP); ok {
+				taken[a] = true
+			}
+		}
+	}
+	const first = 10 // below are gateways, by habit
+	for _, cidr := range node.PodCIDRs {
+		a := cidr.Masked().Addr()
+		for range first {
+			a = a.Next()
+		}
+		for cidr.Contains(a) && taken[a] {
+			a = a.Next()
+		}
+		if cidr.Contains(a) {
+			o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+		}
+	}
+	if len(o.Status.PodIPs) == 0 {
+		return fmt.Errorf("no address is left for pod/%s in %v of node %s", o.Name, node.PodCIDRs, node.Name)
+	}
+	return nil
+}
+
+// defaultService does what the API server does (pkg/registry/core/service/storage/alloc.go), as far as packets show it.
+func (s *State) defaultService(o *corev1.Service) error {
+	spec := &o.Spec
+	if spec.Type == "" {
+		spec.Type = corev1.ServiceTypeClusterIP
+	}
+	for i := range spec.Ports {
+		p := &spec.Ports[i]
+		if p.Protocol == "" {
+			p.Protocol = corev1.ProtocolTCP
+		}
+		if p.TargetPort == (intstr.IntOrString{}) {
+			p.TargetPort = intstr.FromInt32(p.Port)
+		}
+	}
+	if spec.SessionAffinity == "" {
+		spec.SessionAffinity = corev1.ServiceAffinityNone
+	}
+	if spec.Type == corev1.ServiceTypeExternalName {
+		return nil
+	}
+	if spec.ClusterIP == "" && len(spec.ClusterIPs) > 0 {
+		spec.ClusterIP = spec.ClusterIPs[0]
+	}
+	if spec.ClusterIP == "" {
+		a, err := s.serviceIP(o)
+		if err != nil {
+			return err
+		}
+		spec.ClusterIP = a.String()
+	}
+	if len(spec.ClusterIPs) == 0 {
+		spec.ClusterIPs = []string{spec.ClusterIP}
+	}
+	if len(spec.IPFamilies) == 0 {
+		for _, text := range spec.ClusterIPs {
+			if a, ok := cluster.ParseAddr(text); ok {
+				spec.IPFamilies = append(spec.IPFamilies, familyOf(a))
+			}
+		}
+		if spec.ClusterIP == corev1.ClusterIPNone {
+			spec.IPFamilies = []corev1.IPFamily{map[bool]corev1.IPFamily{false: corev1.IPv4Protocol, true: corev1.IPv6Protocol}[s.ipv6]}
+		}
+	}
+	return nil
+}
+
+func familyOf(a netip.Addr) corev1.IPFamily {
+	if a.Is4() {
+		return corev1.IPv4Protocol
+	}
+	return corev1.IPv6Protocol
+}
+
+// serviceIP keeps what the Service has, or takes the first free one.
+func (s *State) serviceIP(o *corev1.Service) (netip.Addr, error) {
+	if old := s.snapshot.Service(cluster.Key{Namespace: o.Namespace, Name: o.Name}); old != nil && len(old.ClusterIPs) > 0 {
+		return old.ClusterIPs[0], nil
+	}
+	taken := map[netip.Addr]bool{}
+	for svc := range s.snapshot.Services() {
+		for _, a := range svc.ClusterIPs {
+			taken[a] = true
+		}
+	}
+	return s.firstFree("service/"+o.Name, "10.96.0.0", 10, 60000, func(a netip.Addr) bool { return taken[a] })
+}
+
+// podReady is the kubelet's word; a pod with conditions but without Ready is not ready.
+func podReady(o *corev1.Pod) bool {
+	for _, c := range o.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
