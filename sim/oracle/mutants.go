@@ -1,0 +1,152 @@
+package oracle
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"svclab/sim/world"
+)
+
+// Mutant is a World with one known bug: the model with one rule spoilt. It answers by its own rules, and is judged by
+// the true ones; if no scenario fails in it, the judge is blind to that bug.
+type Mutant struct {
+	Name     string
+	Bug      string // what it does wrong, in words
+	Breaks   string // the row that it breaks
+	Scenario string // the bundled scenario that must kill it
+	Sentence string // what that scenario's failure must say
+
+	rule  string // the name of the rule that is replaced; empty when it is the choice among equals
+	spoil func() func(q *question, was func(*question) (Reason, bool)) (Reason, bool)
+	pick  func() func(f world.Flow, weights []float64, rng *rand.Rand) int
+}
+
+// World makes the mutant's world.
+func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
+	model := NewModel(t, rng)
+	if m.pick != nil {
+		model.pick = m.pick()
+	}
+	if m.spoil != nil {
+		model.history.rules = slices.Clone(rules)
+		i := slices.IndexFunc(rules, func(r rule) bool { return r.name == m.rule })
+		was, spoilt := rules[i].decide, m.spoil()
+		model.history.rules[i].decide = func(q *question) (Reason, bool) { return spoilt(q, was) }
+	}
+	return model
+}
+
+// after spoils what a rule has decided; the rule applies when it did.
+func after(spoil func(q *question)) func() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+	return func() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+		return func(q *question, was func(*question) (Reason, bool)) (Reason, bool) {
+			why, applies := was(q)
+			if applies {
+				spoil(q)
+			}
+			return why, applies
+		}
+	}
+}
+
+// Mutants has a mutant for the rules that a bundled scenario can break.
+var Mutants = []Mutant{
+	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: "CIP-1",
+		Scenario: "myservice", Sentence: "is a pod, so its own address is kept",
+		rule: "a pod's address is kept", spoil: after(func(q *question) { q.ofNode(q.home) })},
+	{Name: "keeps-outside-source", Bug: "packets of an outside client are not masqueraded", Breaks: "CIP-6",
+		Scenario: "myservice", Sentence: "is outside the cluster, so the node by which it enters",
+		rule: "an outside client is masqueraded", spoil: after(func(q *question) { q.kept() })},
+	{Name: "biased", Bug: "the first endpoint gets 10 % more than its share", Breaks: "CIP-3",
+		Scenario: "myservice", Sentence: "chi-square",
+		rule: "a ready endpoint", spoil: after(func(q *question) { favour(q.choice, 1.1) })},
+	{Name: "first-endpoint-only", Bug: "the first endpoint gets everything", Breaks: "CIP-3",
+		Scenario: "myservice", Sentence: "chi-square",
+		rule: "a ready endpoint", spoil: after(func(q *question) { favour(q.choice, float64(len(q.choice))) })},
+	{Name: "takes-turns", Bug: "endpoints are chosen in turn, not at random", Breaks: "CIP-3",
+		Scenario: "myservice", Sentence: "independent",
+		pick: takeTurns},
+	{Name: "serves-removed-endpoint", Bug: "endpoints are never removed", Breaks: "CIP-20",
+		Scenario: "myservice", Sentence: "which is no endpoint of default/myservice:80 any more",
+		rule: "a ready endpoint", spoil: neverRemove},
+	{Name: "silent-without-endpoints", Bug: "packets to a Service without endpoints are dropped, not refused", Breaks: "NE-1",
+		Scenario: "no-endpoints", Sentence: "has no ready endpoint",
+		rule: "refused without endpoints", spoil: after(func(q *question) { q.mute = []world.Outcome{world.Silent} })},
+	{Name: "no-hairpin-masquerade", Bug: "a pod that calls itself gets a packet from itself, which its kernel drops", Breaks: "HP-1",
+		Scenario: "hairpin", Sentence: "silent for",
+		rule: "a pod that calls itself", spoil: after(func(q *question) { q.lost = []world.Outcome{world.Silent} })},
+	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: "CT-1",
+		Scenario: "udp-sender", Sentence: "it moves to a current one",
+		rule: "a UDP socket moves", spoil: after(func(q *question) { q.keep() })},
+	{Name: "removes-one-at-a-time", Bug: "of several endpoints removed by one change, only the first goes", Breaks: "CIP-20",
+		Scenario: "scale", Sentence: "which is no endpoint of",
+		rule: "a ready endpoint", spoil: removeOne},
+}
+
+// favour multiplies the first share and shrinks the others in proportion.
+func favour(choice []chosen, by float64) {
+	if len(choice) < 2 {
+		return
+	}
+	was := choice[0].weight
+	choice[0].weight = was * by
+	for i := range choice[1:] {
+		choice[1+i].weight *= (1 - was*by) / (1 - was)
+	}
+}
+
+// takeTurns counts per address that is called.
+func takeTurns() func(world.Flow, []float64, *rand.Rand) int {
+	turns := map[netip.AddrPort]int{}
+	return func(f world.Flow, weights []float64, rng *rand.Rand) int {
+		if len(weights) < 2 {
+			return byWeight(f, weights, rng)
+		}
+		turns[f.To]++
+		return turns[f.To] % len(weights)
+	}
+}
+
+// neverRemove remembers every endpoint that a front had when it was asked about.
+func neverRemove() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+	ever := map[frontKey][]netip.AddrPort{}
+	return func(q *question, was func(*question) (Reason, bool)) (Reason, bool) {
+		why, applies := was(q)
+		if applies {
+			key := frontKey{q.flow.To, q.flow.Proto}
+			ever[key] = addMissing(ever[key], q.front.ready)
+			q.choose(ever[key])
+		}
+		return why, applies
+	}
+}
+
+// removeOne remembers what each front had when it was last asked about.
+func removeOne() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+	type memory struct{ ready, stale []netip.AddrPort }
+	had := map[frontKey]memory{}
+	return func(q *question, was func(*question) (Reason, bool)) (Reason, bool) {
+		why, applies := was(q)
+		if applies {
+			key := frontKey{q.flow.To, q.flow.Proto}
+			m := had[key]
+			if gone := without(m.ready, q.front.ready); len(gone) > 1 {
+				m.stale = addMissing(m.stale, gone[1:])
+			}
+			m = memory{q.front.ready, without(m.stale, q.front.ready)}
+			had[key] = m
+			q.choose(append(slices.Clip(m.ready), m.stale...))
+		}
+		return why, applies
+	}
+}
+
+func without(all, some []netip.AddrPort) (rest []netip.AddrPort) {
+	for _, a := range all {
+		if !has(some, a) {
+			rest = append(rest, a)
+		}
+	}
+	return rest
+}

@@ -1,0 +1,201 @@
+package oracle
+
+import (
+	"testing"
+
+	"svclab/proxycore/cluster"
+	"svclab/sim/world"
+)
+
+// A step of a socket's life: a state comes into force (or only begins to), or a flow is sent; what is expected of it is
+// literal, then who answers is observed.
+type step struct {
+	state  *cluster.Snapshot
+	begins bool // … but has not returned yet
+	done   bool // the Apply that began has returned
+	want   string
+	rows   string
+	saw    string // a server; "refused", "reset"; empty: nothing is observed
+}
+
+type life struct {
+	name  string
+	flow  string
+	steps []step
+}
+
+func lives() []life {
+	one, two, three, none := both("web-1"), both("web-1", "web-2"), both("web-1", "web-2", "web-3"), both()
+	other := both("web-3")
+	draining := state(slice("a", "10.1.0.1 serving terminating", "10.2.0.2"))
+	notReady := state(slice("a", "10.1.0.1 terminating", "10.2.0.2"))
+	const tcp, udp = "pod/client 172.20.0.1:80/TCP", "pod/client 172.20.0.1:53/UDP"
+	const web1, web2, web3 = "10.1.0.1:5000", "10.2.0.2:5000", "10.2.0.3:5000"
+	const at1, at2, at3 = "100% 10.1.0.1:5000 sees 10.1.0.9", "100% 10.2.0.2:5000 sees 10.1.0.9", "100% 10.2.0.3:5000 sees 10.1.0.9"
+	const half = "50% 10.1.0.1:5000 sees 10.1.0.9; 50% 10.2.0.2:5000 sees 10.1.0.9"
+	return []life{
+		{"TCP keeps its endpoint whatever happens", tcp, []step{
+			{state: two}, {want: half, rows: "CIP-3 CIP-2 CIP-1", saw: web2},
+			{want: at2, rows: "CIP-3 CIP-4 CIP-1", saw: web2},
+			{state: one}, {want: at2, rows: "CIP-3 CIP-4 CIP-1", saw: web2},
+			{state: none}, {want: at2, rows: "NE-1 CIP-4 CIP-1", saw: web2},
+			{state: nil}, {want: at2, rows: "CIP-12 CIP-4 CIP-1", saw: web2},
+		}},
+		{"a new TCP connection after a reset", tcp, []step{
+			{state: two}, {want: half, rows: "CIP-3 CIP-2 CIP-1", saw: web2},
+			{want: at2, rows: "CIP-3 CIP-4 CIP-1", saw: "reset"},
+			{want: half, rows: "CIP-3 CIP-2 CIP-1"},
+		}},
+		{"a TCP connection that was refused is none", tcp, []step{
+			{state: none}, {want: "or refused", rows: "NE-1", saw: "refused"},
+			{state: two}, {want: half, rows: "CIP-3 CIP-2 CIP-1"},
+		}},
+		{"UDP keeps its endpoint while that is one", udp, []step{
+			{state: two}, {want: half, rows: "CIP-3 CIP-2 CIP-1", saw: web2},
+			{state: three}, {want: at2, rows: "CIP-3 CIP-4 CIP-1", saw: web2},
+		}},
+		{"CT-1: UDP moves when its endpoint is replaced", udp, []step{
+			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
+			{state: other}, {want: at3, rows: "CIP-3 CT-1 CIP-1", saw: web3},
+			{want: at3, rows: "CIP-3 CIP-4 CIP-1", saw: web3},
+		}},
+		{"CT-1: during the change it may do either", udp, []step{
+			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
+			{state: other, begins: true},
+			{want: "50% 10.1.0.1:5000 sees 10.1.0.9; 50% 10.2.0.3:5000 sees 10.1.0.9", rows: "CIP-3 CT-1 CIP-2 CIP-3 CT-1 CIP-1"},
+		}},
+		{"UDP may have moved when its endpoint was away for a while", udp, []step{
+			{state: two}, {want: half, rows: "CIP-3 CIP-2 CIP-1", saw: web1},
+			{state: other}, {state: two},
+			{want: half, rows: "CIP-3 CT-1 CIP-2 CIP-1", saw: web2},
+			{want: at2, rows: "CIP-3 CIP-4 CIP-1", saw: web2},
+		}},
+		{"UDP that was answered by the old endpoint while the new state was coming", udp, []step{
+			{state: two}, {state: other, begins: true},
+			{want: "25% 10.1.0.1:5000 sees 10.1.0.9; 25% 10.2.0.2:5000 sees 10.1.0.9; 50% 10.2.0.3:5000 sees 10.1.0.9",
+				rows: "CIP-3 CIP-2 CIP-1 CIP-3", saw: web1},
+			{done: true}, {state: two},
+			{want: half, rows: "CIP-3 CT-1 CIP-2 CIP-1"},
+		}},
+		{"CT-7: UDP is refused when no endpoint is left", udp, []step{
+			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
+			{state: none}, {want: "or refused", rows: "NE-1 CT-7", saw: "refused"},
+			{state: one}, {want: at1, rows: "CIP-3 CT-1 CIP-2", saw: web1},
+		}},
+		{"CT-5: UDP that sent too early works later", udp, []step{
+			{state: none}, {want: "or refused", rows: "NE-1", saw: "refused"},
+			{want: "or refused", rows: "NE-1", saw: "refused"},
+			{state: one}, {want: at1, rows: "CIP-3 CT-5 CIP-2", saw: web1},
+		}},
+		{"CT-8: UDP may stay with an endpoint that still serves", udp, []step{
+			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
+			{state: draining}, {want: half, rows: "TERM-1 CT-8 CIP-2 CIP-1", saw: web1},
+			{state: notReady}, {want: at2, rows: "CIP-3 CT-1 CIP-1"},
+		}},
+		{"CT-10: UDP may outlive its Service", udp, []step{
+			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
+			{state: nil}, {want: "100% 10.1.0.1:5000 sees 10.1.0.9; or silent; or unreachable", rows: "CIP-12 CT-10 CIP-2"},
+		}},
+		{"UDP to a pod itself", "pod/client 10.1.0.1:5000/UDP", []step{
+			{state: one}, {want: at1, rows: "CIP-14 M-2", saw: web1},
+			{state: none}, {want: at1, rows: "CIP-14 CIP-4 M-2"},
+		}},
+	}
+}
+
+func TestSessions(t *testing.T) {
+	for _, c := range lives() {
+		t.Run(c.name, func(t *testing.T) { c.live(t, NewHistory(places())) })
+	}
+}
+
+func (c life) live(t *testing.T, h *History) {
+	now := 0.0
+	for i, s := range c.steps {
+		now++
+		if s.done {
+			h.Done(at(now))
+			continue
+		}
+		if s.want == "" {
+			h.Begin(s.state, at(now))
+			if !s.begins {
+				h.Done(at(now))
+			}
+			continue
+		}
+		f := flow(c.flow)
+		f.Session = "s"
+		a := Expect(h, f, at(now), at(now+0.5))
+		if got := text(a); got != s.want {
+			t.Errorf("step %d: got %s\nwant %s", i, got, s.want)
+		}
+		if got := rows(a); got != s.rows {
+			t.Errorf("step %d: rows %s, want %s", i, got, s.rows)
+		}
+		o := world.Observation{Outcome: world.Refused}
+		switch s.saw {
+		case "":
+			continue
+		case "refused":
+		case "reset":
+			o.Outcome = world.Reset
+		default:
+			o = answered(s.saw, "10.1.0.9")
+		}
+		o.At = at(now)
+		h.Observe(f, o)
+	}
+}
+
+// Sockets of the same name at two places, or to two addresses, are two.
+func TestSessionsDoNotMix(t *testing.T) {
+	h := in(both("web-1", "web-2"))
+	f := flow("pod/client 172.20.0.1:80/TCP")
+	f.Session = "s"
+	h.Observe(f, answered("10.1.0.1:5000", "10.1.0.9"))
+	for _, other := range []string{"pod/web-3 172.20.0.1:80/TCP", "pod/client [fd20::1]:80/TCP", "pod/client 172.20.0.1:53/UDP"} {
+		g := flow(other)
+		g.Session = "s"
+		if a := Latest(h, g); len(a.Cases) != 2 {
+			t.Errorf("%s: %s, want both endpoints", other, text(a))
+		}
+	}
+	f.Session = "t"
+	if a := Latest(h, f); len(a.Cases) != 2 {
+		t.Errorf("another session: %s, want both endpoints", text(a))
+	}
+}
+
+func TestSessionSentences(t *testing.T) {
+	for _, c := range []struct{ flow, saw, want string }{
+		{"pod/client 172.20.0.1:80/TCP", "10.2.0.2:5000",
+			"answered by pod/web-2 (10.2.0.2:5000), but pod/web-1 should have answered: this connection was opened to pod/web-1 and keeps it to its end"},
+		{"pod/client 172.20.0.1:53/UDP", "10.2.0.2:5000",
+			"answered by pod/web-2 (10.2.0.2:5000), but pod/web-1 should have answered: this UDP socket was answered by pod/web-1 and keeps it while it is an endpoint"},
+	} {
+		h := in(both("web-1", "web-2"))
+		f := flow(c.flow)
+		f.Session = "s"
+		o := answered("10.1.0.1:5000", "10.1.0.9")
+		o.At = at(1)
+		h.Observe(f, o)
+		err := Expect(h, f, at(2), at(2)).Permits(answered(c.saw, "10.1.0.9"))
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got  %v\nwant %s", err, c.want)
+		}
+	}
+	// The endpoint is replaced, and the socket stays where it was.
+	h := in(both("web-1"))
+	f := flow("pod/client 172.20.0.1:53/UDP")
+	f.Session = "s"
+	o := answered("10.1.0.1:5000", "10.1.0.9")
+	o.At = at(1)
+	h.Observe(f, o)
+	h.since(both("web-3"), 2)
+	err := Expect(h, f, at(2.5), at(2.6)).Permits(answered("10.1.0.1:5000", "10.1.0.9"))
+	if want := "answered by pod/web-1 (10.1.0.1:5000), which is no endpoint of default/myservice:53 any more (removed 500 ms before); " +
+		"pod/web-3 should have answered: this UDP socket was answered by pod/web-1, which is no endpoint any more: it moves to a current one"; err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}

@@ -1,0 +1,13 @@
+package oracle
+
+import "net/netip"
+
+// WhySource is the reason, in words, for what that server may see as source; empty when it may not answer.
+func (a Answer) WhySource(server netip.AddrPort) string {
+	for _, c := range a.Cases {
+		if c.Server == server {
+			return c.why
+		}
+	}
+	return ""
+}
