@@ -1,0 +1,191 @@
+// Package lab is the World of kernel namespaces: a network namespace for every node, pod and outside client, wires
+// between them, a service proxy on each node, and servers in the pods that say who they are and whom they saw. All of
+// it lives in this process and in anonymous namespaces: when the process ends, however it ends, the kernel reaps it.
+//
+//	pod ── veth ── node ──┐            ┌── node ── veth ── pod
+//	pod ── veth ──┘       ├─ underlay ─┤
+//	        client ───────┘   (bridge) └── sink: the nodes' default route; it counts what leaks
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"svclab/nsnet"
+	"svclab/nsnet/wire"
+	"svclab/proxycore/cluster"
+	"svclab/proxycore/conntrack"
+	"svclab/sim/world"
+)
+
+// NodeProxy makes one node forward as a state says. Optional to it: Barrier (as in world.Barrier), Dump and Check (as in
+// proxycore.Backend), RuleFor (as in proxycore.Namer).
+type NodeProxy interface {
+	Apply(ctx context.Context, s *cluster.Snapshot) error
+	Close() error
+}
+
+// Options say what to build.
+type Options struct {
+	Topology *world.Topology                                         // required
+	Proxy    func(node *world.Host, ns *nsnet.NS) (NodeProxy, error) // required: the proxy of one node
+	Phase    func(name string)                                       // optional: told "build", "program", "probe", "close"
+}
+
+// The addresses of the sink: documentation ranges (RFC 5737, RFC 3849), which no scenario has on a node.
+var (
+	sink4 = netip.MustParseAddr("192.0.2.254")
+	sink6 = netip.MustParseAddr("2001:db8:ffff::fe")
+)
+
+// Lab is an open lab. It implements world.World, world.Late and world.Explainer, and world.Barrier where every proxy does.
+type Lab struct {
+	topology *world.Topology
+	segment  *wire.Segment
+	sink     *wire.Sink
+	nodes    []*node // in the order of the topology
+	places   map[world.Place]*place
+	servers  []closer
+	phase    func(string)
+
+	mu       sync.Mutex // guards what Send leaves behind
+	sessions map[sessionKey]*session
+	parked   []*parked
+	closed   bool
+	probing  bool
+}
+
+type closer interface{ Close() error }
+
+// node is a place with a proxy.
+type node struct {
+	*place
+	proxy  NodeProxy
+	memory *conntrack.Cleaner // for reading connection tracking; nil until needed
+}
+
+// place is a namespace from which flows are sent.
+type place struct {
+	host  *world.Host
+	ns    *nsnet.NS
+	node  *node // pods: theirs; nodes: themselves; clients: nil
+	ports portAllocator
+}
+
+// Open builds the lab: namespaces, wires, servers, proxies; no state is applied yet. When it fails it leaves nothing.
+func Open(ctx context.Context, o Options) (_ *Lab, err error) {
+	l := &Lab{topology: o.Topology, places: map[world.Place]*place{}, sessions: map[sessionKey]*session{}, phase: o.Phase}
+	if l.phase == nil {
+		l.phase = func(string) {}
+	}
+	l.phase("build")
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.Close())
+		}
+	}()
+	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.serve}
+	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("build lab: %w", err)
+		}
+		if err := step(); err != nil {
+			return nil, fmt.Errorf("build lab: %w", err)
+		}
+	}
+	for _, n := range l.nodes {
+		if n.proxy, err = o.Proxy(n.host, n.ns); err != nil {
+			return nil, fmt.Errorf("start proxy of node %s: %w", n.host.Name, err)
+		}
+	}
+	return l, nil
+}
+
+// Apply gives the state to the proxy of every node, one after the other, as a slow watch would.
+func (l *Lab) Apply(ctx context.Context, s *cluster.Snapshot) error {
+	l.phase("program")
+	for _, n := range l.nodes {
+		if err := n.proxy.Apply(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HasBarrier reports whether every proxy can tell when a state is in force; only then is Barrier worth anything.
+func (l *Lab) HasBarrier() bool {
+	for _, n := range l.nodes {
+		if _, ok := n.proxy.(world.Barrier); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// Barrier returns when the last Apply is in force on every node.
+func (l *Lab) Barrier(ctx context.Context) error {
+	for _, n := range l.nodes {
+		b, ok := n.proxy.(world.Barrier)
+		if !ok {
+			return fmt.Errorf("node %s: its proxy cannot tell when it has settled", n.host.Name)
+		}
+		if err := b.Barrier(ctx); err != nil {
+			return fmt.Errorf("barrier on node %s: %w", n.host.Name, err)
+		}
+	}
+	return nil
+}
+
+// Check asks every proxy that can to verify what it has programmed.
+func (l *Lab) Check(ctx context.Context) error {
+	for _, n := range l.nodes {
+		if c, ok := n.proxy.(interface{ Check(context.Context) error }); ok {
+			if err := c.Check(ctx); err != nil {
+				return fmt.Errorf("check node %s: %w", n.host.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Close takes everything down. It may be called twice.
+func (l *Lab) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return nil
+	}
+	l.closed = true
+	l.mu.Unlock()
+	l.phase("close")
+	var errs []error
+	for _, n := range l.nodes {
+		if n.proxy != nil {
+			errs = append(errs, n.proxy.Close())
+		}
+		if n.memory != nil {
+			errs = append(errs, n.memory.Close())
+		}
+	}
+	l.closeSockets()
+	for _, s := range l.servers {
+		errs = append(errs, s.Close())
+	}
+	if l.sink != nil {
+		errs = append(errs, l.sink.Close())
+	}
+	closed := map[*nsnet.NS]bool{}
+	for _, p := range l.places {
+		if p.ns != nil && !closed[p.ns] { // host-network pods share their node's
+			closed[p.ns] = true
+			errs = append(errs, p.ns.Close())
+		}
+	}
+	if l.segment != nil {
+		errs = append(errs, l.segment.Close())
+	}
+	return errors.Join(errs...)
+}

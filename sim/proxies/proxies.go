@@ -1,0 +1,99 @@
+// Package proxies is the list of proxies that a lab can run: name, powers and constructor, in one place that can be
+// read. The command, the benchmarks and the tests all take their proxies from here.
+package proxies
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"svclab/nsnet"
+	"svclab/proxycore"
+	"svclab/proxycore/conntrack"
+	"svclab/proxycore/mutant"
+	"svclab/proxycore/nftables"
+	"svclab/sim/lab"
+	"svclab/sim/world"
+)
+
+// Proxy is one column of a report.
+type Proxy struct {
+	Name   string   // as given to --proxy
+	About  string   // one line
+	Powers []string // what the machine must have (sandbox.Powers)
+	// Backend opens the backend of one node.
+	Backend func(netns int) (proxycore.Backend, error)
+
+	mutant *mutant.Mutant
+}
+
+// All is every proxy, in the order in which reports show them.
+var All = []Proxy{
+	{
+		Name:    "nftables",
+		About:   "svclab's own core on nf_tables, in the flat layout",
+		Powers:  []string{"nftables"},
+		Backend: func(netns int) (proxycore.Backend, error) { return nftables.New(nftables.Options{NetNS: netns}) },
+	},
+}
+
+// Find returns the proxy of that name; "NAME~MUTANT" is a proxy with one thing spoilt on purpose.
+func Find(name string) (Proxy, error) {
+	base, spoilt, isMutant := strings.Cut(name, "~")
+	for _, p := range All {
+		if p.Name != base {
+			continue
+		}
+		if isMutant {
+			m, ok := mutant.Find(spoilt)
+			if !ok {
+				return Proxy{}, fmt.Errorf("proxy %q: there is no mutant %q; there are %s", name, spoilt, strings.Join(mutantNames(), ", "))
+			}
+			p.Name, p.mutant = name, m
+		}
+		return p, nil
+	}
+	return Proxy{}, fmt.Errorf("there is no proxy %q; there are %s, and each with ~MUTANT", name, strings.Join(Names(), ", "))
+}
+
+// Names lists the proxies.
+func Names() (names []string) {
+	for _, p := range All {
+		names = append(names, p.Name)
+	}
+	return names
+}
+
+func mutantNames() (names []string) {
+	for _, m := range mutant.Mutants {
+		names = append(names, m.Name)
+	}
+	return names
+}
+
+// Opener returns the constructor that a lab asks for: the proxy core with this backend on one node. The cluster's pod
+// range is what the nodes have.
+func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
+	var pods []netip.Prefix
+	for _, n := range t.Nodes {
+		pods = append(pods, n.PodCIDRs...)
+	}
+	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
+		backend, err := p.Backend(ns.FD())
+		if err != nil {
+			return nil, err
+		}
+		memory, err := conntrack.New(ns.FD())
+		if err != nil {
+			return nil, err
+		}
+		cleaner := proxycore.Cleaner(memory)
+		if p.mutant != nil && p.mutant.Backend != nil {
+			backend = p.mutant.Backend(backend, ns.FD())
+		}
+		if p.mutant != nil && p.mutant.Cleaner != nil {
+			cleaner = p.mutant.Cleaner(cleaner)
+		}
+		return proxycore.New(proxycore.Config{Node: node.Name, ClusterCIDRs: pods}, backend, cleaner), nil
+	}
+}
