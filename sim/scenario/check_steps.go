@@ -1,0 +1,243 @@
+package scenario
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// there is what exists while the steps are gone through.
+type there struct {
+	objects map[Ref]*located
+	gone    map[Ref]int                  // the line of the step that deleted it
+	ports   map[Ref][]corev1.ServicePort // of Services whose ports were patched
+	patched map[Ref]bool
+}
+
+// checkSteps goes through the steps as they will be carried out: a name must mean something at its step.
+func (p *parser) checkSteps() {
+	now := &there{map[Ref]*located{}, map[Ref]int{}, map[Ref][]corev1.ServicePort{}, map[Ref]bool{}}
+	for _, l := range p.objects {
+		if now.objects[l.Ref] == nil {
+			now.objects[l.Ref] = l
+		}
+	}
+	p.checkTogether(now, p.objects)
+	for i, s := range p.scenario.Steps {
+		if p.lost && i > p.lostAfter {
+			return // what is not there might be what the unreadable change would have made
+		}
+		switch {
+		case s.Probe != nil:
+			p.checkProbe(s.Probe, now)
+		case s.Change != nil:
+			before := now
+			now = p.checkChange(s.Change, now)
+			if d := s.Change.During; d != nil {
+				p.checkProbe(d, before.or(now))
+			}
+			if s.Change.Repeat%2 == 0 && s.Change.Repeat > 0 {
+				now = before // the last change takes the one before back
+			}
+		}
+	}
+}
+
+func (t *there) clone() *there {
+	c := &there{map[Ref]*located{}, map[Ref]int{}, map[Ref][]corev1.ServicePort{}, map[Ref]bool{}}
+	for r, l := range t.objects {
+		c.objects[r] = l
+	}
+	for r, line := range t.gone {
+		c.gone[r] = line
+	}
+	for r, ports := range t.ports {
+		c.ports[r] = ports
+	}
+	for r := range t.patched {
+		c.patched[r] = true
+	}
+	return c
+}
+
+// or has what is there before or after a change: flows under the change may ask for either.
+func (t *there) or(after *there) *there {
+	c := after.clone()
+	for r, l := range t.objects {
+		if c.objects[r] == nil {
+			c.objects[r] = l
+		}
+	}
+	return c
+}
+
+// missing says that there is no such object at this step, and where it went.
+func (p *parser) missing(at Pos, r Ref, now *there) bool {
+	switch line, was := now.gone[r]; {
+	case now.objects[r] != nil:
+		return false
+	case p.unnamed: // it may be the one that has no name
+	case was:
+		p.problem(at, "there is no %s at this step: it was deleted in line %d", r, line)
+	case p.written(r) != nil:
+		p.problem(at, "there is no %s at this step: only a later one makes it", r)
+	default:
+		p.problem(at, "there is no %s%s", r, p.nearest(r))
+	}
+	return true
+}
+
+// nearest is the hint for a name that is nowhere in the file.
+func (p *parser) nearest(r Ref) string {
+	var names []string
+	for _, l := range slices.Concat(p.objects, p.inline) {
+		if l.Ref.Kind == r.Kind {
+			names = append(names, l.Ref.String())
+		}
+	}
+	hint := didYouMean(r.String(), names)
+	switch {
+	case hint != "":
+		return hint
+	case len(names) == 0:
+		return fmt.Sprintf(": the file has no %s", r.Kind)
+	}
+	slices.Sort(names)
+	return ". " + knownWords(slices.Compact(names)[:min(len(slices.Compact(names)), 8)])
+}
+
+func (p *parser) checkProbe(pr *Probe, now *there) {
+	if pr.Everything {
+		for r := range now.objects {
+			if r.Kind == "service" {
+				return
+			}
+		}
+		if !p.unnamed && len(now.objects) > 0 {
+			p.problem(pr.Pos, "\"probe: everything\" asks every Service, and there is none: add a v1 Service")
+		}
+		return
+	}
+	for i, r := range pr.From {
+		at := p.at[pr][i]
+		if r.Kind != "client" {
+			p.missing(at, r, now)
+			continue
+		}
+		var names []string
+		for _, c := range p.scenario.Clients {
+			names = append(names, c.Name)
+		}
+		if !slices.Contains(names, r.Name) {
+			hint := didYouMean(r.Name, names)
+			if hint == "" {
+				hint = fmt.Sprintf(": add \"clients: [{name: %s}]\" to the spec", r.Name)
+			}
+			p.problem(at, "there is no client %q%s", r.Name, hint)
+		}
+	}
+	if pr.Via != "" {
+		p.missing(p.at[via{pr}][0], Ref{Kind: "node", Name: pr.Via}, now)
+	}
+	for _, t := range pr.To {
+		if t.Addr.IsValid() || p.missing(t.Pos, t.Ref, now) || t.Ref.Kind != "service" {
+			continue
+		}
+		if o, ok := now.objects[t.Ref].Object.Object.(*corev1.Service); ok {
+			p.checkServiceTarget(t, o, now)
+		}
+	}
+}
+
+// checkServiceTarget: a Service without an address cannot be asked. A number that is none of its ports can: it is a
+// question like any other.
+func (p *parser) checkServiceTarget(t Target, o *corev1.Service, now *there) {
+	if !now.patched[t.Ref] {
+		switch {
+		case o.Spec.Type == corev1.ServiceTypeExternalName:
+			p.problem(t.Pos, "%s is an ExternalName: it has no address to probe", t.Ref)
+			return
+		case o.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(o.Spec.ClusterIPs, corev1.ClusterIPNone):
+			p.problem(t.Pos, "%s is headless: it has no address to probe; probe its pods instead", t.Ref)
+			return
+		}
+	}
+	if _, err := strconv.Atoi(t.Port); err == nil {
+		return
+	}
+	ports := o.Spec.Ports
+	if patched, ok := now.ports[t.Ref]; ok {
+		ports = patched
+	}
+	var names []string
+	for _, port := range ports {
+		if port.Name != "" {
+			names = append(names, port.Name)
+		}
+		if port.Name == t.Port {
+			return
+		}
+	}
+	if len(names) == 0 {
+		p.problem(t.Pos, "%s has no port named %q: its ports have no names, only numbers", t.Ref, t.Port)
+		return
+	}
+	hint := didYouMean(t.Port, names)
+	if hint == "" {
+		hint = "."
+	}
+	p.problem(t.Pos, "%s has no port named %q%s %s", t.Ref, t.Port, hint, knownWords(names))
+}
+
+// checkChange returns what is there after the change.
+func (p *parser) checkChange(c *Change, now *there) *there {
+	next := now.clone()
+	for i, r := range c.Delete {
+		if !p.missing(p.at[c][i], r, next) {
+			delete(next.objects, r)
+			delete(next.ports, r)
+			delete(next.patched, r)
+			next.gone[r] = c.Line
+		}
+	}
+	var applied []*located
+	for _, o := range c.Apply {
+		l := p.locate(o)
+		next.objects[o.Ref] = l
+		delete(next.gone, o.Ref)
+		delete(next.ports, o.Ref)
+		delete(next.patched, o.Ref)
+		applied = append(applied, l)
+	}
+	p.checkTogether(next, applied)
+	for _, m := range c.Merge {
+		if p.missing(m.Pos, m.Ref, next) {
+			continue
+		}
+		next.patched[m.Ref] = true
+		var patch struct {
+			Spec struct {
+				Ports *[]corev1.ServicePort `json:"ports"`
+			} `json:"spec"`
+		}
+		if m.Ref.Kind == "service" && json.Unmarshal(m.JSON, &patch) == nil && patch.Spec.Ports != nil {
+			next.ports[m.Ref] = *patch.Spec.Ports // a merge patch replaces lists whole
+		}
+	}
+	return next
+}
+
+// locate finds the text of what a change applies; an object that is only named has its problems told where it is named.
+func (p *parser) locate(o Object) *located {
+	for _, l := range p.inline {
+		if l.Ref == o.Ref && l.Pos == o.Pos {
+			return l
+		}
+	}
+	l := *p.written(o.Ref)
+	l.Pos, l.v = o.Pos, &value{Pos: o.Pos}
+	return &l
+}

@@ -1,0 +1,175 @@
+package scenario
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"svclab/proxycore/cluster"
+)
+
+// checkTogether looks whether some objects, new at this step, go together with all that are there: addresses are had by
+// one only, and a pod's is of its node's range.
+func (p *parser) checkTogether(now *there, fresh []*located) {
+	have := map[netip.Addr]*located{}
+	isFresh := map[*located]bool{}
+	for _, l := range fresh {
+		isFresh[l] = true
+	}
+	// Those that were there before come first, so that a new one is the one that is wrong.
+	var all []*located
+	nodes := false
+	for r, l := range now.objects {
+		nodes = nodes || r.Kind == "node"
+		if !isFresh[l] && !now.patched[r] { // a patch may have changed the address
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b *located) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
+	told := false
+	for _, l := range append(all, fresh...) {
+		if !l.sound || now.objects[l.Ref] != l {
+			continue
+		}
+		for _, o := range ownAddresses(l) {
+			if other := have[o.addr]; other != nil && isFresh[l] {
+				p.problem(o.at, "%s is the address of %s (line %d) already", o.addr, other.Ref, other.Line)
+			}
+			have[o.addr] = l
+		}
+		if n, ok := l.Object.Object.(*corev1.Node); ok && isFresh[l] {
+			p.checkRanges(l, n, now)
+		}
+		pod, ok := l.Object.Object.(*corev1.Pod)
+		switch {
+		case !ok || !isFresh[l] || p.unnamed:
+		case !nodes && !told:
+			told = true
+			p.problem(l.Pos, "%s has no node to run on: the file has no Node, add a v1 Node", l.Ref)
+		case nodes && pod.Spec.NodeName != "":
+			p.checkPlace(l, pod, now)
+		}
+	}
+}
+
+type owned struct {
+	at   Pos
+	addr netip.Addr
+}
+
+// ownAddresses are those that no other object may have. Pods in their node's network have the node's; pods that have
+// ended have none.
+func ownAddresses(l *located) (out []owned) {
+	add := func(text string, path ...any) {
+		if a, ok := cluster.ParseAddr(text); ok && !slices.ContainsFunc(out, func(o owned) bool { return o.addr == a }) {
+			out = append(out, owned{l.v.at(path...), a})
+		}
+	}
+	switch o := l.Object.Object.(type) {
+	case *corev1.Service:
+		add(o.Spec.ClusterIP, "spec", "clusterIP")
+		for i, ip := range o.Spec.ClusterIPs {
+			add(ip, "spec", "clusterIPs", i)
+		}
+	case *corev1.Pod:
+		if o.Spec.HostNetwork || o.Status.Phase == corev1.PodSucceeded || o.Status.Phase == corev1.PodFailed {
+			return nil
+		}
+		add(o.Status.PodIP, "status", "podIP")
+		for i, ip := range o.Status.PodIPs {
+			add(ip.IP, "status", "podIPs", i, "ip")
+		}
+	case *corev1.Node:
+		for i, a := range o.Status.Addresses {
+			if a.Type == corev1.NodeInternalIP {
+				add(a.Address, "status", "addresses", i, "address")
+			}
+		}
+	}
+	return out
+}
+
+// checkPlace: a pod runs on a node that is there, with an address of that node's range. A pod that is not new to the
+// file may outlive its node, as in a cluster.
+func (p *parser) checkPlace(l *located, pod *corev1.Pod, now *there) {
+	r := Ref{Kind: "node", Name: pod.Spec.NodeName}
+	at := l.v.at("spec", "nodeName")
+	if p.missing(at, r, now) {
+		return
+	}
+	node, ok := now.objects[r].Object.Object.(*corev1.Node)
+	if !ok || pod.Spec.HostNetwork || now.patched[r] {
+		return
+	}
+	ranges := podRanges(node)
+	for _, o := range ownAddresses(l) {
+		ofFamily, inside := false, false
+		for _, r := range ranges {
+			ofFamily = ofFamily || r.Addr().Is4() == o.addr.Is4()
+			inside = inside || r.Contains(o.addr)
+		}
+		if ofFamily && !inside {
+			p.problem(o.at, "%s is outside of the podCIDRs of %s, %v", o.addr, r, ranges)
+		}
+	}
+}
+
+func podRanges(n *corev1.Node) (out []netip.Prefix) {
+	texts := n.Spec.PodCIDRs
+	if len(texts) == 0 && n.Spec.PodCIDR != "" {
+		texts = []string{n.Spec.PodCIDR}
+	}
+	for _, text := range texts {
+		if r, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, r.Masked())
+		}
+	}
+	return out
+}
+
+// checkRanges: two nodes share no pod addresses.
+func (p *parser) checkRanges(l *located, n *corev1.Node, now *there) {
+	for r, other := range now.objects {
+		o, ok := other.Object.Object.(*corev1.Node)
+		if !ok || other == l || now.patched[r] || other.Line > l.Line {
+			continue
+		}
+		for i, mine := range podRanges(n) {
+			for _, theirs := range podRanges(o) {
+				if mine.Overlaps(theirs) {
+					p.problem(l.v.at("spec", "podCIDRs", i), "podCIDR %s overlaps %s of %s (line %d)", mine, theirs, other.Ref, other.Line)
+				}
+			}
+		}
+	}
+}
+
+// checkClients: a client is outside of the cluster, and so is its address.
+func (p *parser) checkClients() {
+	had := map[netip.Addr]Client{}
+	for _, c := range p.scenario.Clients {
+		for _, a := range c.Addresses {
+			if other, ok := had[a]; ok {
+				p.problem(c.Pos, "client %s has the address %s of client %s (line %d)", c.Name, a, other.Name, other.Line)
+			}
+			had[a] = c
+			for _, l := range slices.Concat(p.objects, p.inline) {
+				if !l.sound {
+					continue
+				}
+				if n, ok := l.Object.Object.(*corev1.Node); ok {
+					for _, r := range podRanges(n) {
+						if r.Contains(a) {
+							p.problem(c.Pos, "client %s is outside of the cluster, but its address %s is in the podCIDR %s of %s", c.Name, a, r, l.Ref)
+						}
+					}
+				}
+				if slices.ContainsFunc(ownAddresses(l), func(o owned) bool { return o.addr == a }) {
+					p.problem(c.Pos, "client %s has the address %s of %s (line %d)", c.Name, a, l.Ref, l.Line)
+				}
+			}
+		}
+	}
+}
