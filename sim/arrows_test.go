@@ -1,0 +1,137 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows is who may import whom, without tests: the drawing of the house. An arrow that is not here fails the test, and so
+// does one that is here and not in the code.
+var arrows = map[string]string{
+	"sim": "nsnet/sandbox proxycore/mutant reports reports/verdict scenarios sim/engine sim/lab sim/proxies sim/scenario sim/world",
+
+	"sim/engine":   "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
+	"sim/oracle":   "proxycore/cluster sim/world", // never proxycore: a shared bug would be an invisible bug
+	"sim/control":  "proxycore/cluster",
+	"sim/world":    "proxycore/cluster",
+	"sim/scenario": "",
+	"sim/settle":   "",
+	"sim/stat":     "",
+	"sim/lab":      "nsnet nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
+	"sim/proxies":  "nsnet proxycore proxycore/conntrack proxycore/mutant proxycore/nftables sim/lab sim/world",
+
+	"proxycore":             "proxycore/cluster",
+	"proxycore/cluster":     "",
+	"proxycore/nftables":    "proxycore proxycore/cluster",
+	"proxycore/conntrack":   "proxycore proxycore/cluster",
+	"proxycore/mutant":      "proxycore",
+	"proxycore/backendtest": "proxycore proxycore/cluster",
+
+	"nsnet":         "",
+	"nsnet/sandbox": "nsnet",
+	"nsnet/wire":    "nsnet",
+	"nsnet/nstest":  "nsnet nsnet/sandbox",
+
+	"reports":         "reports/verdict",
+	"reports/verdict": "",
+	"scenarios":       "",
+}
+
+// shut doors: packages from outside, and the only rooms that may open them.
+var shut = []struct {
+	what  *regexp.Regexp
+	rooms []string // prefixes; none: nowhere
+	why   string
+}{
+	{regexp.MustCompile(`^k8s\.io/client-go`), nil, "tens of megabytes, and the lab has no cluster"},
+	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster"}, "backends and wires know no API objects"},
+	{regexp.MustCompile(`^github\.com/vishvananda/netns`), []string{"nsnet"}, "threads move in nsnet only"},
+}
+
+// threads are words that move or hold a thread; they belong to nsnet alone.
+var threads = regexp.MustCompile(`\b(unix\.(Setns|Unshare)|netns\.Set|runtime\.LockOSThread|syscall\.Unshare)\b`)
+
+const module = "svclab/"
+
+func TestArrows(t *testing.T) {
+	got := map[string]map[string]bool{}
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && d.Name() != ".." || d.Name() == "testdata" || d.Name() == "out" || d.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		room, _ := filepath.Rel("..", filepath.Dir(path))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if !strings.HasPrefix(room, "nsnet") && path != "arrows_test.go" && !strings.HasSuffix(path, "sim/arrows_test.go") {
+			if m := threads.Find(text); m != nil {
+				t.Errorf("%s: %s belongs to nsnet, the only room where threads move", path, m)
+			}
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		if got[room] == nil {
+			got[room] = map[string]bool{}
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, text, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, i := range f.Imports {
+			name := strings.Trim(i.Path.Value, `"`)
+			if to, ours := strings.CutPrefix(name, module); ours {
+				got[room][to] = true
+			}
+			for _, s := range shut {
+				if s.what.MatchString(name) && !slices.ContainsFunc(s.rooms, func(p string) bool { return admits(p, room) }) {
+					t.Errorf("%s: imports %s: %s", path, name, s.why)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for room, imports := range got {
+		allowed, known := arrows[room]
+		if !known {
+			t.Errorf("room %s is not in the drawing", room)
+		}
+		for to := range imports {
+			if !slices.Contains(strings.Fields(allowed), to) {
+				t.Errorf("%s → %s is not in the drawing", room, to)
+			}
+		}
+		for _, to := range strings.Fields(allowed) {
+			if !imports[to] {
+				t.Errorf("%s → %s is drawn and not there", room, to)
+			}
+		}
+	}
+	for room := range arrows {
+		if got[room] == nil {
+			t.Errorf("room %s is drawn and not there", room)
+		}
+	}
+}
+
+// admits: "sim" opens to every room below it, "proxycore" to itself alone (its backends have other rules).
+func admits(prefix, room string) bool {
+	return room == prefix || prefix != "proxycore" && strings.HasPrefix(room, prefix+"/")
+}

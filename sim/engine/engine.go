@@ -1,0 +1,207 @@
+// Package engine runs scenarios in worlds: it plays the changes through the control plane, sends the flows that the
+// probes ask for, lets the oracle judge each, and reports. What a kind of step does lives in step_<kind>.go. The engine
+// knows no kernel: the lab, the model and every mutant of the model are the same to it.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"svclab/reports/verdict"
+	"svclab/sim/oracle"
+	"svclab/sim/scenario"
+	"svclab/sim/settle"
+	"svclab/sim/world"
+)
+
+// Options say in which world a scenario runs.
+type Options struct {
+	// Open makes the world. Required.
+	Open func(ctx context.Context, t *world.Topology, rng *rand.Rand) (world.World, error)
+	// Proxy names the column of the report: "nftables", "model".
+	Proxy string
+	// Seed of the run. Mixed with the case's name, so that running one case alone does not change its luck.
+	Seed uint64
+	// Explain asks the world how each flow was translated (world.Explainer).
+	Explain bool
+	// Senders is the number of flows under way at once; 0 is 8.
+	Senders int
+	// Progress is told what happens, in a few words. Optional.
+	Progress func(text string)
+}
+
+// Run runs one variant of a scenario in a world of its own and judges it. The Case says everything; there is no error.
+func Run(ctx context.Context, sc *scenario.Scenario, o Options) verdict.Case {
+	began := time.Now()
+	c := verdict.Case{
+		Scenario: sc.Name, About: sc.About, File: sc.File, Variant: string(sc.Family), Proxy: o.Proxy,
+		Covers: sc.Covers, Seed: o.Seed,
+	}
+	if o.Senders == 0 {
+		o.Senders = 8
+	}
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	plan, err := newPlan(sc)
+	if err != nil {
+		c.Verdict, c.Why = verdict.Broken, err.Error()
+		return c
+	}
+	name := fnv.New64a()
+	name.Write([]byte(c.ID()))
+	w, err := o.Open(ctx, plan.topology, rand.New(rand.NewPCG(o.Seed, name.Sum64())))
+	if err != nil {
+		c.Verdict, c.Why = verdict.Broken, err.Error()
+		return c
+	}
+	r := &run{options: o, scenario: sc, plan: plan, world: w, history: oracle.NewHistory(plan.topology), result: &c}
+	r.barrier = hasBarrier(w)
+	r.steps(ctx)
+	if a, ok := w.(interface {
+		Artifacts(context.Context) map[string]string
+	}); ok && (c.Verdict == verdict.Fail || c.Verdict == verdict.Broken) {
+		c.Artifacts = a.Artifacts(context.WithoutCancel(ctx))
+	}
+	if err := w.Close(); err != nil {
+		c.Verdict = verdict.Worse(c.Verdict, verdict.Broken)
+		c.Why = fmt.Sprintf("close the lab: %v", err)
+	}
+	c.Took = time.Since(began)
+	return c
+}
+
+func hasBarrier(w world.World) bool {
+	if h, ok := w.(interface{ HasBarrier() bool }); ok {
+		return h.HasBarrier()
+	}
+	_, ok := w.(world.Barrier)
+	return ok
+}
+
+// run is one scenario under way.
+type run struct {
+	options  Options
+	scenario *scenario.Scenario
+	plan     *plan
+	world    world.World
+	barrier  bool
+	history  *oracle.History
+	result   *verdict.Case
+
+	state    int       // index into plan.states: the one in force
+	changed  time.Time // when it was applied
+	settling *settle.Settle
+	flows    atomic.Int64   // judged in the whole case
+	most     map[string]int // most endpoints that a target ever had: a stale one has at least that share
+}
+
+// errProxy marks an error that the proxy made, not the lab.
+type errProxy struct{ error }
+
+func (e errProxy) Unwrap() error { return e.error }
+
+func (r *run) steps(ctx context.Context) {
+	r.most = map[string]int{}
+	if err := r.apply(ctx, 0); err != nil {
+		r.end(verdict.Step{Line: r.scenario.Line, Kind: "start", Text: "the state at the start"}, err)
+		return
+	}
+	for i := range r.scenario.Steps {
+		s := &r.scenario.Steps[i]
+		began := time.Now()
+		step := verdict.Step{Line: s.Line}
+		var err error
+		switch {
+		case s.Probe != nil:
+			step.Kind, step.Text = "probe", probeText(s.Probe)
+			r.options.Progress(step.Text)
+			err = r.probe(ctx, s.Probe, &step)
+		case s.Change != nil:
+			step.Kind, step.Text = "change", changeText(s.Change)
+			r.options.Progress(step.Text)
+			err = r.change(ctx, s.Change, r.plan.after[i], &step)
+		}
+		r.late(&step)
+		step.Took = time.Since(began)
+		if r.end(step, err) {
+			return
+		}
+	}
+	if r.flows.Load() == 0 {
+		r.end(verdict.Step{Line: r.scenario.Line, Kind: "end", Text: "the whole scenario"}, errors.New("no flow was judged: a scenario must probe something"))
+		return
+	}
+	if c, ok := r.world.(interface{ Check(context.Context) error }); ok {
+		if err := c.Check(ctx); err != nil {
+			r.end(verdict.Step{Line: r.scenario.Line, Kind: "check", Text: "what the proxy has programmed"}, errProxy{err})
+		}
+	}
+}
+
+// end files a step and reports whether the scenario cannot go on.
+func (r *run) end(step verdict.Step, err error) (stop bool) {
+	if err != nil {
+		step.Why = err.Error()
+		step.Verdict = verdict.Broken
+		if errors.As(err, new(errProxy)) {
+			step.Verdict = verdict.Fail
+		}
+	}
+	c := r.result
+	c.Steps = append(c.Steps, step)
+	if step.Verdict != verdict.Pass && c.Why == "" {
+		c.Why = fmt.Sprintf("line %d: %s", step.Line, step.Why)
+	}
+	c.Verdict = verdict.Worse(c.Verdict, step.Verdict)
+	return err != nil
+}
+
+// apply puts one of the plan's states in force and tells the oracle when.
+func (r *run) apply(ctx context.Context, state int) error {
+	s := r.plan.states[state].Snapshot()
+	r.changed = time.Now()
+	r.history.Begin(s, r.changed)
+	if err := r.world.Apply(ctx, s); err != nil {
+		return errProxy{err}
+	}
+	if r.barrier {
+		if err := r.world.(world.Barrier).Barrier(ctx); err != nil {
+			return errProxy{err}
+		}
+	}
+	r.history.Done(time.Now())
+	r.state = state
+	return nil
+}
+
+// late files answers that came after their flow was called silent.
+func (r *run) late(step *verdict.Step) {
+	l, ok := r.world.(world.Late)
+	if !ok {
+		return
+	}
+	for _, a := range l.Late() {
+		why := fmt.Sprintf("%s answered %s after the flow was called silent", r.plan.nameOf(a.Seen.Server), round(a.Seen.Took))
+		step.Verdict = verdict.Worse(step.Verdict, verdict.Fail)
+		if step.Why == "" {
+			step.Why = a.Flow.String() + ": " + why
+		}
+		step.Notes = append(step.Notes, fmt.Sprintf("late: %s → %s: %s", a.Seen.Client, a.Flow.To, why))
+	}
+}
+
+func round(d time.Duration) time.Duration {
+	switch {
+	case d > time.Second:
+		return d.Round(10 * time.Millisecond)
+	case d > time.Millisecond:
+		return d.Round(10 * time.Microsecond)
+	}
+	return d.Round(time.Microsecond)
+}

@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"svclab/proxycore/cluster"
+	"svclab/sim/control"
+	"svclab/sim/scenario"
+	"svclab/sim/world"
+)
+
+// plan is a scenario played through the control plane before anything is built: every state it will have, and every
+// place it will need. Pure: what cannot be planned is found before a namespace is made.
+type plan struct {
+	states   []*control.State // 0 is the start
+	after    []int            // for each step the state that is in force after it
+	before   []int
+	topology *world.Topology
+	places   map[netip.Addr]world.Place // who has an address
+	family   scenario.Family
+}
+
+func newPlan(sc *scenario.Scenario) (*plan, error) {
+	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
+	start := control.New(sc.Family == scenario.IPv6)
+	for _, o := range sc.Objects {
+		var err error
+		if start, err = start.With(o.Object); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", sc.File, o.Line, err)
+		}
+	}
+	p.states = []*control.State{start}
+	now := 0
+	for i := range sc.Steps {
+		s := &sc.Steps[i]
+		p.before = append(p.before, now)
+		if s.Change != nil {
+			next, err := play(p.states[now], s.Change)
+			if err != nil {
+				return nil, fmt.Errorf("%s:%d: %w", sc.File, s.Line, err)
+			}
+			p.states = append(p.states, next)
+			now = len(p.states) - 1
+			if s.Change.Repeat > 1 && s.Change.Repeat%2 == 0 {
+				p.after = append(p.after, now)
+				now = p.before[i] // made and taken back: at the end it is as before
+				continue
+			}
+		}
+		p.after = append(p.after, now)
+	}
+	return p, p.survey(sc)
+}
+
+// play makes one change: deletions, then applications, then patches.
+func play(s *control.State, c *scenario.Change) (*control.State, error) {
+	var err error
+	for _, r := range c.Delete {
+		if s, err = s.Without(r.Kind, r.Namespace, r.Name); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range c.Apply {
+		if s, err = s.With(o.Object); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range c.Merge {
+		if s, err = s.Merge(m.Ref.Kind, m.Ref.Namespace, m.Ref.Name, m.JSON); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// survey collects the places of all states.
+func (p *plan) survey(sc *scenario.Scenario) error {
+	t := &world.Topology{}
+	p.topology = t
+	for _, s := range p.states {
+		for _, n := range s.Nodes() {
+			if err := add(&t.Nodes, nodeHost(n)); err != nil {
+				return err
+			}
+		}
+	}
+	for i, s := range p.states {
+		for _, pod := range s.Pods() {
+			h := podHost(pod)
+			if len(h.Listen) == 0 {
+				h.Listen = p.targets(i, pod)
+			}
+			if err := add(&t.Pods, h); err != nil {
+				return err
+			}
+		}
+	}
+	for i, c := range sc.Clients {
+		t.Clients = append(t.Clients, clientHost(c, i, sc.Family))
+	}
+	if len(t.Nodes) == 0 {
+		return fmt.Errorf("%s: there is no Node: a lab needs at least one", sc.File)
+	}
+	for _, hosts := range [][]world.Host{t.Clients, t.Pods, t.Nodes} { // nodes last: host-network pods share their address
+		for _, h := range hosts {
+			for _, a := range h.Addrs {
+				p.places[a] = h.Place
+			}
+		}
+	}
+	return nil
+}
+
+// add merges a host into the list: a place keeps its addresses for the whole scenario, and serves wherever any state
+// has it serve.
+func add(list *[]world.Host, h world.Host) error {
+	for i := range *list {
+		have := &(*list)[i]
+		if have.Place != h.Place {
+			continue
+		}
+		if !slices.Equal(have.Addrs, h.Addrs) || have.Node != h.Node {
+			return fmt.Errorf("%s has %v on node %q in one state and %v on node %q in another; give the second another name", h.Place, have.Addrs, have.Node, h.Addrs, h.Node)
+		}
+		for _, l := range h.Listen {
+			if !slices.Contains(have.Listen, l) {
+				have.Listen = append(have.Listen, l)
+			}
+		}
+		return nil
+	}
+	*list = append(*list, h)
+	return nil
+}
+
+func nodeHost(n *corev1.Node) world.Host {
+	c := (&cluster.Snapshot{}).WithNode(n).Node(n.Name)
+	h := world.Host{Place: world.Place{Kind: world.Node, Name: n.Name}, PodCIDRs: c.PodCIDRs}
+	for _, a := range c.Addresses {
+		if h.AddrOf(a) == (netip.Addr{}) {
+			h.Addrs = append(h.Addrs, a)
+		}
+	}
+	return h
+}
+
+func podHost(pod *corev1.Pod) world.Host {
+	h := world.Host{
+		Place:       world.Place{Kind: world.Pod, Namespace: pod.Namespace, Name: pod.Name},
+		Node:        pod.Spec.NodeName,
+		HostNetwork: pod.Spec.HostNetwork,
+	}
+	texts := []string{pod.Status.PodIP}
+	for _, ip := range pod.Status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	for _, text := range texts {
+		if a, ok := cluster.ParseAddr(text); ok && h.AddrOf(a) == (netip.Addr{}) {
+			h.Addrs = append(h.Addrs, a)
+		}
+	}
+	for _, c := range pod.Spec.Containers {
+		for _, port := range c.Ports {
+			if proto, err := cluster.ParseProto(string(port.Protocol)); err == nil {
+				h.Listen = append(h.Listen, world.Port{Proto: proto, Port: uint16(port.ContainerPort)})
+			}
+		}
+	}
+	return h
+}
+
+// targets is where a pod that declares no ports must serve: wherever a Service leads to it. A pod that declares ports
+// serves there and nowhere else, so that a wrong targetPort shows.
+func (p *plan) targets(state int, pod *corev1.Pod) (ports []world.Port) {
+	s := p.states[state].Snapshot()
+	for svc := range s.Services() {
+		for sl := range s.Slices(svc.Key) {
+			for _, e := range sl.Object.Endpoints {
+				if e.TargetRef == nil || e.TargetRef.Name != pod.Name || sl.Namespace != pod.Namespace {
+					continue
+				}
+				for _, port := range sl.Object.Ports {
+					if port.Port == nil || port.Protocol == nil {
+						continue
+					}
+					proto, err := cluster.ParseProto(string(*port.Protocol))
+					l := world.Port{Proto: proto, Port: uint16(*port.Port)}
+					if err == nil && !slices.Contains(ports, l) {
+						ports = append(ports, l)
+					}
+				}
+			}
+		}
+	}
+	return ports
+}
+
+// clientHost gives an outside client the addresses it was written with, or documentation ones (RFC 5737, RFC 3849).
+func clientHost(c scenario.Client, i int, family scenario.Family) world.Host {
+	h := world.Host{Place: world.Place{Kind: world.Client, Name: c.Name}, Addrs: c.Addresses}
+	if len(h.Addrs) == 0 {
+		h.Addrs = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, byte(i + 1)})}
+		if family == scenario.IPv6 {
+			h.Addrs = []netip.Addr{netip.AddrFrom16([16]byte{0: 0x20, 1: 0x01, 2: 0x0d, 3: 0xb8, 15: byte(i + 1)})}
+		}
+	}
+	return h
+}
+
+// nameOf is how a report calls an address: by its place where one has it.
+func (p *plan) nameOf(a netip.AddrPort) string {
+	if place, ok := p.places[a.Addr()]; ok {
+		return place.String()
+	}
+	return a.String()
+}

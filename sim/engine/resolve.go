@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"svclab/proxycore/cluster"
+	"svclab/sim/scenario"
+	"svclab/sim/world"
+)
+
+// question is one pair of a probe: who asks, and what.
+type question struct {
+	from  world.Place
+	text  string // the target as the file spells it
+	to    netip.AddrPort
+	proto cluster.Proto
+}
+
+// questions resolves a probe against the state in force.
+func (r *run) questions(p *scenario.Probe) ([]question, error) {
+	if p.Everything {
+		return r.everything(), nil
+	}
+	var out []question
+	for _, to := range p.To {
+		addr, proto, err := r.resolve(to)
+		if err != nil {
+			return nil, err
+		}
+		for _, from := range p.From {
+			place, err := r.place(from)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, question{place, targetText(to), addr, proto})
+		}
+	}
+	return out, nil
+}
+
+// everything is every place to every port of every Service.
+func (r *run) everything() (out []question) {
+	t := r.plan.topology
+	for svc := range r.plan.states[r.state].Snapshot().Services() {
+		ip, ok := r.ofFamily(svc.ClusterIPs)
+		if !ok {
+			continue
+		}
+		for _, port := range svc.Object.Spec.Ports {
+			proto, err := cluster.ParseProto(string(port.Protocol))
+			if err != nil || proto == cluster.SCTP {
+				continue
+			}
+			text := fmt.Sprintf("service/%s:%d/%s", shortName(svc.Key), port.Port, proto)
+			for _, hosts := range [][]world.Host{t.Pods, t.Nodes, t.Clients} {
+				for _, h := range hosts {
+					out = append(out, question{h.Place, text, netip.AddrPortFrom(ip, uint16(port.Port)), proto})
+				}
+			}
+		}
+	}
+	return out
+}
+
+func shortName(k cluster.Key) string {
+	if k.Namespace == "default" {
+		return k.Name
+	}
+	return k.String()
+}
+
+func (r *run) place(ref scenario.Ref) (world.Place, error) {
+	p := world.Place{Name: ref.Name}
+	switch ref.Kind {
+	case "pod":
+		p.Kind, p.Namespace = world.Pod, ref.Namespace
+	case "node":
+		p.Kind = world.Node
+	case "client":
+		p.Kind = world.Client
+	}
+	if r.plan.topology.Find(p) == nil {
+		return p, fmt.Errorf("the lab has no %s", p)
+	}
+	return p, nil
+}
+
+func (r *run) resolve(t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
+	proto, err := cluster.ParseProto(t.Proto)
+	if err != nil {
+		return netip.AddrPort{}, 0, err
+	}
+	if t.Addr.IsValid() {
+		return t.Addr, proto, nil
+	}
+	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
+	if t.Ref.Kind == "service" {
+		svc := r.plan.states[r.state].Snapshot().Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
+		if svc == nil {
+			return netip.AddrPort{}, 0, fmt.Errorf("there is no %s at this step", targetText(t))
+		}
+		ip, ok := r.ofFamily(svc.ClusterIPs)
+		if !ok {
+			return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s ClusterIP", targetText(t), r.scenario.Family)
+		}
+		for _, port := range svc.Object.Spec.Ports {
+			have, err := cluster.ParseProto(string(port.Protocol))
+			if err != nil || t.Proto != "" && have != proto {
+				continue
+			}
+			if port.Name == t.Port && t.Port != "" || numberErr == nil && uint64(port.Port) == number {
+				return netip.AddrPortFrom(ip, uint16(port.Port)), have, nil
+			}
+		}
+		if numberErr != nil {
+			return netip.AddrPort{}, 0, fmt.Errorf("%s: the Service has no port of that name", targetText(t))
+		}
+		return netip.AddrPortFrom(ip, uint16(number)), proto, nil // a port that the Service does not have is a fair question
+	}
+	if numberErr != nil {
+		return netip.AddrPort{}, 0, fmt.Errorf("%s: the port of a %s is a number", targetText(t), t.Ref.Kind)
+	}
+	place, err := r.place(t.Ref)
+	if err != nil {
+		return netip.AddrPort{}, 0, err
+	}
+	addr, ok := r.ofFamily(r.plan.topology.Find(place).Addrs)
+	if !ok {
+		return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s address", place, r.scenario.Family)
+	}
+	return netip.AddrPortFrom(addr, uint16(number)), proto, nil
+}
+
+func (r *run) ofFamily(addrs []netip.Addr) (netip.Addr, bool) {
+	for _, a := range addrs {
+		if a.Is6() == (r.scenario.Family == scenario.IPv6) {
+			return a, true
+		}
+	}
+	return netip.Addr{}, false
+}

@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"svclab/reports/verdict"
+	"svclab/sim/oracle"
+	"svclab/sim/scenario"
+	"svclab/sim/stat"
+	"svclab/sim/world"
+)
+
+// The statistics of design section 7: what a probe must be able to see, and how rarely it may cry wolf.
+const (
+	missed     = 1e-6 // chance of not seeing a stale endpoint, or of missing one that answers
+	falseAlarm = 1e-6 // of a fairness check
+	power      = 0.99 // of seeing the bias that is looked for
+)
+
+// probe asks every question of the step, one after the other.
+func (r *run) probe(ctx context.Context, p *scenario.Probe, step *verdict.Step) error {
+	questions, err := r.questions(p)
+	if err != nil {
+		return err
+	}
+	if len(questions) == 0 {
+		return fmt.Errorf("the probe asks nothing: no place, or no Service")
+	}
+	if err := r.settle(ctx, p, questions, step); err != nil {
+		return err
+	}
+	for _, q := range questions {
+		g, err := r.ask(ctx, p, q)
+		if err != nil {
+			return err
+		}
+		g.file(step)
+	}
+	return nil
+}
+
+// settle repeats all questions after a change in a world that cannot tell when it has settled, until it must have.
+func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []question, step *verdict.Step) error {
+	s := r.settling
+	if s == nil {
+		return nil
+	}
+	r.settling = nil
+	for sent := 0; !s.Done(time.Now()); {
+		for _, q := range questions {
+			f := r.flow(p, q)
+			o, err := r.send(ctx, f, oracle.Latest(r.history, f))
+			if err != nil {
+				return err
+			}
+			s.Saw(o.At, oracle.Latest(r.history, f).Permits(o) != nil)
+			sent++
+		}
+		if sent == 0 {
+			break
+		}
+	}
+	r.history.Settle(time.Now())
+	if s.Wrongs() > 0 {
+		step.Notes = append(step.Notes, fmt.Sprintf("settled %s after the change, with %d wrong answers before", round(s.Settled().Sub(r.changed)), s.Wrongs()))
+	} else {
+		step.Notes = append(step.Notes, "no wrong answer after the change")
+	}
+	if err := s.Err(); err != nil {
+		return errProxy{err}
+	}
+	return nil
+}
+
+func (r *run) flow(p *scenario.Probe, q question) world.Flow {
+	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto}
+}
+
+// send sends one flow, waiting no longer than its expectation deserves.
+func (r *run) send(ctx context.Context, f world.Flow, expected oracle.Answer) (world.Observation, error) {
+	f.Wait = patience
+	if len(expected.Cases) == 0 && onlySilence(expected.Mute) {
+		f.Wait = silence
+	}
+	o, err := r.world.Send(ctx, f)
+	if err == nil {
+		r.history.Observe(f, o)
+	}
+	return o, err
+}
+
+// How long an expected answer may take, and an expected silence: the socket stays open to the end of the step, so a
+// late answer is found.
+const (
+	patience = 5 * time.Second
+	silence  = 300 * time.Millisecond
+)
+
+func onlySilence(mute []world.Outcome) bool {
+	for _, o := range mute {
+		if o != world.Silent {
+			return false
+		}
+	}
+	return len(mute) > 0
+}
+
+// ask sends as many flows as one question needs, and judges them.
+func (r *run) ask(ctx context.Context, p *scenario.Probe, q question) (*group, error) {
+	now := time.Now()
+	g := newGroup(r, p, q)
+	g.expect(oracle.Expect(r.history, g.flow, now, now))
+	n := r.number(p, g)
+	senders := r.options.Senders
+	if p.Session != "" || p.Fair != nil {
+		senders = 1 // a socket is one; and successive choices are only successive when sent so
+	}
+	if err := g.sendAll(ctx, n, senders); err != nil {
+		return nil, err
+	}
+	g.everyone(n)
+	if p.Fair != nil {
+		g.fair(p.Fair)
+	}
+	return g, nil
+}
+
+// number is how many flows a question needs: as the file says; as the bias that is looked for needs; or so many that a
+// stale endpoint of the largest set that this target ever had would be seen.
+func (r *run) number(p *scenario.Probe, g *group) int {
+	most := max(len(g.expected.Cases), r.most[g.to.String()], 2)
+	r.most[g.to.String()] = most
+	switch {
+	case p.Flows > 0:
+		return p.Flows
+	case p.Session != "":
+		return 1
+	case p.Fair != nil && len(g.expected.Cases) > 1:
+		return stat.FlowsForBias(weights(g.expected.Cases), p.Fair.Bias, falseAlarm, power)
+	case len(g.expected.Cases) == 0 && onlySilence(g.expected.Mute):
+		return min(stat.FlowsToSee(1/float64(most), missed), 20)
+	}
+	return stat.FlowsToSee(1/float64(most), missed)
+}
+
+func weights(cases []oracle.Case) (w []float64) {
+	for _, c := range cases {
+		w = append(w, c.Weight)
+	}
+	return w
+}
