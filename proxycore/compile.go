@@ -1,6 +1,7 @@
 package proxycore
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 
@@ -78,7 +79,8 @@ type candidate struct {
 
 // usable merges the slices of one Service for one port and family: ready endpoints, or when there are none, those that
 // still serve while they terminate (KEP-1669; kubernetes pkg/proxy/topology.go). An address that is in two slices
-// counts once, and its copy that is not terminating wins (row CIP-25, kubernetes #135593).
+// counts once, and its copy that is not terminating wins (row CIP-25, kubernetes #135593), then one that is ready, for
+// which upstream has no rule.
 func usable(endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bool, node string) []Endpoint {
 	var all []candidate
 	for _, s := range endpoints {
@@ -105,7 +107,7 @@ func usable(endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bo
 		if c := a.Compare(b.AddrPort); c != 0 {
 			return c
 		}
-		return btoi(a.terminating) - btoi(b.terminating)
+		return cmp.Or(btoi(a.terminating)-btoi(b.terminating), btoi(b.ready)-btoi(a.ready))
 	})
 	all = slices.CompactFunc(all, func(a, b candidate) bool { return a.AddrPort == b.AddrPort })
 	pick := func(good func(candidate) bool) (out []Endpoint) {

@@ -103,7 +103,7 @@ func TestExitCodesAndFlags(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe", append([]string{"-test.run=^TestVictim$"}, test.flags...)...)
-			cmd.Env = append(os.Environ(), victimEnv+"="+test.victim)
+			cmd.Env = append(os.Environ(), victimEnv+"="+test.victim, "GORACE=atexit_sleep_ms=0")
 			out, _ := cmd.CombinedOutput()
 			if got := cmd.ProcessState.ExitCode(); got != test.exit {
 				t.Errorf("exit code %d, want %d", got, test.exit)

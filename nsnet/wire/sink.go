@@ -61,7 +61,8 @@ func (s *Sink) Close() error {
 // Saw is how often such a packet came, retransmissions included. A src without a valid address matches every source address,
 // and then its port 0 every source port: a leaked packet may have been masqueraded.
 //
-// What a sender's system call has put on the wire when Saw is called is in the answer: Saw reads the socket itself.
+// Saw reads the socket itself, so that nothing waits for the reader's turn: a veth delivers within the sender's system call,
+// unless the kernel is so busy that it puts this off. A zero becomes a proof when the flow's deadline for silence is over.
 func (s *Sink) Saw(proto uint8, src, dst netip.AddrPort) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +144,7 @@ func (s *Sink) drain() {
 			}
 			// A bridge floods what it does not know to everybody; only what was sent to us has leaked.
 			link, ok := from.(*unix.SockaddrLinklayer)
-			if !ok || link == nil {
+			if !ok || link.Pkttype != unix.PACKET_HOST {
 				continue
 			}
 			if p, ok := parse(s.buf[:n]); ok && !slices.Contains(s.own, p.dst.Addr()) {

@@ -35,8 +35,8 @@ func eachRoute(c proxycore.Change, edit func(r proxycore.Route) proxycore.Route)
 var biased = Mutant{
 	Name:     "biased",
 	Breaks:   "CIP-3",
-	Scenario: "fair",
-	Sentence: "bias",
+	Scenario: "myservice",
+	Sentence: "unfair: ",
 	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
 		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
 			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
@@ -71,8 +71,8 @@ func bias(pool []proxycore.Endpoint) []proxycore.Endpoint {
 var keepsRemoved = Mutant{
 	Name:     "keeps-removed",
 	Breaks:   "CIP-20",
-	Scenario: "scale",
-	Sentence: "any more",
+	Scenario: "myservice",
+	Sentence: "which is no endpoint of default/myservice:80 any more",
 	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
 		seen := map[proxycore.Front][]proxycore.Endpoint{}
 		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
@@ -107,7 +107,7 @@ var noUDPCleanup = Mutant{
 	Name:     "no-udp-cleanup",
 	Breaks:   "CT-1",
 	Scenario: "udp-sender",
-	Sentence: "any more",
+	Sentence: "which is no endpoint of default/metrics:8125 any more",
 	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return idle{inner} },
 }
 

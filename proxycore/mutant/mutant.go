@@ -15,6 +15,7 @@ type Mutant struct {
 	Breaks   string // the row of the specification (service-semantics) that it breaks
 	Scenario string // the bundled scenario that must kill it
 	Sentence string // words that must be in the reason of the failing flow
+	Stress   int    // so many changes under so many flows are needed to see it; 0: as the scenario says
 
 	Backend func(inner proxycore.Backend, netns int) proxycore.Backend // nil: the backend is as it was
 	Cleaner func(inner proxycore.Cleaner) proxycore.Cleaner            // nil: the cleaner is as it was

@@ -21,9 +21,9 @@ func staticRule(name string) func(proxycore.Backend, int) proxycore.Backend {
 
 var noMasquerade = Mutant{
 	Name:     "no-masquerade",
-	Breaks:   "CIP-5",
+	Breaks:   "CIP-6",
 	Scenario: "myservice",
-	Sentence: "but should have seen",
+	Sentence: "is outside the cluster, so the node by which it enters, node/node-1, puts its own address in place",
 	Backend:  staticRule("masquerade"),
 }
 
@@ -31,7 +31,7 @@ var noHairpin = Mutant{
 	Name:     "no-hairpin",
 	Breaks:   "HP-1",
 	Scenario: "hairpin",
-	Sentence: "silent",
+	Sentence: "silent for 5 s, but pod/me should have answered",
 	Backend:  staticRule("hairpin"),
 }
 
@@ -42,7 +42,8 @@ var noSecondLookup = Mutant{
 	Name:     "no-second-lookup",
 	Breaks:   "CIP-20",
 	Scenario: "scale",
-	Sentence: "refused",
+	Sentence: "refused by ICMP from",
+	Stress:   100_000,
 	Backend: func(b proxycore.Backend, netns int) proxycore.Backend {
 		type chain struct {
 			ipv4 bool

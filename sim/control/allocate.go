@@ -83,7 +83,8 @@ func (s *State) overlaps(p netip.Prefix, except string) bool {
 }
 
 // defaultPod gives a pod what a scheduler, an IPAM and a kubelet would: the first node, an address of its range (a
-// host-network pod: the node's), and, without conditions, readiness.
+// host-network pod: the node's), and, without conditions, readiness. A deleted pod's address is not given out again: the
+// lab keeps the pod alive, so that a proxy which still sends there is found out.
 func (s *State) defaultPod(o *corev1.Pod) error {
 	if o.Spec.NodeName == "" && len(s.order) > 0 {
 		o.Spec.NodeName = s.order[0]
@@ -127,13 +128,10 @@ func (s *State) givePodIP(o *corev1.Pod, node *cluster.Node) error {
 		}
 		return nil
 	}
-	taken := map[netip.Addr]bool{}
-	for _, p := range s.pods {
-		for _, ip := range p.Status.PodIPs {
-			if a, ok := cluster.ParseAddr(ip.IP); ok {
-				taken[a] = true
-			}
-		}
+	key := cluster.Key{Namespace: o.Namespace, Name: o.Name}
+	free := func(a netip.Addr) bool { // the pod's own from before, or one that nobody ever had
+		who, taken := s.podIPs[a]
+		return !taken || who == key
 	}
 	const first = 10 // below are gateways, by habit
 	for _, cidr := range node.PodCIDRs {
@@ -141,7 +139,7 @@ func (s *State) givePodIP(o *corev1.Pod, node *cluster.Node) error {
 		for range first {
 			a = a.Next()
 		}
-		for cidr.Contains(a) && taken[a] {
+		for cidr.Contains(a) && !free(a) {
 			a = a.Next()
 		}
 		if cidr.Contains(a) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -26,6 +27,7 @@ type State struct {
 	written  map[cluster.Key]*discoveryv1.EndpointSlice   // by hand
 	derived  map[cluster.Key][]*discoveryv1.EndpointSlice // by Service
 	byNS     map[string]map[cluster.Key]bool              // Services of a namespace that have a selector
+	podIPs   map[netip.Addr]cluster.Key                   // who has, or had last, an address: none is given out twice
 	snapshot *cluster.Snapshot
 }
 
@@ -34,14 +36,14 @@ func New(ipv6 bool) *State {
 	return &State{
 		ipv6: ipv6, nodes: map[string]*corev1.Node{}, pods: map[cluster.Key]*corev1.Pod{}, services: map[cluster.Key]*corev1.Service{},
 		written: map[cluster.Key]*discoveryv1.EndpointSlice{}, derived: map[cluster.Key][]*discoveryv1.EndpointSlice{},
-		byNS: map[string]map[cluster.Key]bool{}, snapshot: &cluster.Snapshot{},
+		byNS: map[string]map[cluster.Key]bool{}, podIPs: map[netip.Addr]cluster.Key{}, snapshot: &cluster.Snapshot{},
 	}
 }
 
 func (s *State) clone() *State {
 	c := *s
 	c.nodes, c.pods, c.services = maps.Clone(s.nodes), maps.Clone(s.pods), maps.Clone(s.services)
-	c.written, c.derived = maps.Clone(s.written), maps.Clone(s.derived)
+	c.written, c.derived, c.podIPs = maps.Clone(s.written), maps.Clone(s.derived), maps.Clone(s.podIPs)
 	c.order = slices.Clone(s.order)
 	c.byNS = make(map[string]map[cluster.Key]bool, len(s.byNS))
 	for ns, keys := range s.byNS {
@@ -143,6 +145,11 @@ func (s *State) putPod(o *corev1.Pod) error {
 		return err
 	}
 	s.pods[k] = o
+	for _, ip := range o.Status.PodIPs {
+		if a, ok := cluster.ParseAddr(ip.IP); ok && !o.Spec.HostNetwork {
+			s.podIPs[a] = k
+		}
+	}
 	s.derive(o.Namespace, old, o)
 	return nil
 }

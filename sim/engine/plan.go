@@ -105,10 +105,14 @@ func (p *plan) survey(sc *scenario.Scenario) error {
 	if len(t.Nodes) == 0 {
 		return fmt.Errorf("%s: there is no Node: a lab needs at least one", sc.File)
 	}
-	for _, hosts := range [][]world.Host{t.Clients, t.Pods, t.Nodes} { // nodes last: host-network pods share their address
+	for _, hosts := range [][]world.Host{t.Nodes, t.Pods, t.Clients} {
 		for _, h := range hosts {
 			for _, a := range h.Addrs {
-				p.places[a] = h.Place
+				if other, taken := p.places[a]; taken && !h.HostNetwork {
+					return fmt.Errorf("%s: %s and %s have the same address %s; a deleted pod stays alive in the lab, so give the later one another", sc.File, other, h.Place, a)
+				} else if !taken {
+					p.places[a] = h.Place
+				}
 			}
 		}
 	}

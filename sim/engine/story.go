@@ -19,9 +19,12 @@ func tell(p *plan, t world.Translation, why string) []string {
 		rule = "by a rule of this node's proxy"
 	}
 	lines := []string{fmt.Sprintf("%s → %s became → %s (%s) by DNAT in nf_nat on node %s, %s", t.Client, t.Asked, t.Became, p.nameOf(t.Became), t.Node, rule)}
-	if t.SeenAs.Addr() == t.Client.Addr() {
+	switch {
+	case t.SeenAs == t.Client:
 		lines = append(lines, fmt.Sprintf("the source %s was kept%s", t.Client.Addr(), why))
-	} else {
+	case t.SeenAs.Addr() == t.Client.Addr():
+		lines = append(lines, fmt.Sprintf("the source %s became %s: masquerade chose the address that it had, and a port at random%s", t.Client, t.SeenAs, why))
+	default:
 		lines = append(lines, fmt.Sprintf("the source %s became %s by masquerade (SNAT in nf_nat)%s", t.Client, t.SeenAs, why))
 	}
 	return append(lines, fmt.Sprintf("replies %s → %s are translated back from the connection-tracking entry alone: no rule is asked again", t.Became, t.SeenAs))

@@ -25,7 +25,7 @@ type History struct {
 	facts    map[*cluster.Snapshot]*facts
 	owners   map[netip.Addr]cluster.Key // whose ClusterIP an address was when last asked: a guess, always verified
 	answers  map[union]Answer
-	sessions map[sessionKey]*session
+	sessions map[sessionKey]*sessions
 	scratch  [4]*facts // for inForce, whose result is not kept
 }
 
@@ -40,7 +40,7 @@ func NewHistory(t *world.Topology) *History {
 	h := &History{
 		rules: rules, places: map[world.Place]*world.Host{}, at: map[netip.Addr][]*world.Host{}, entry: t.Entry,
 		facts: map[*cluster.Snapshot]*facts{}, owners: map[netip.Addr]cluster.Key{},
-		answers: map[union]Answer{}, sessions: map[sessionKey]*session{},
+		answers: map[union]Answer{}, sessions: map[sessionKey]*sessions{},
 	}
 	for _, hosts := range [][]world.Host{t.Pods, t.Nodes, t.Clients} {
 		for i := range hosts {
@@ -62,7 +62,8 @@ func (h *History) Begin(s *cluster.Snapshot, at time.Time) {
 	h.prune(at)
 	h.begin(s, at)
 	for k, v := range h.sessions {
-		v.pass(h, k, h.last)
+		v[0].pass(h, k, h.last)
+		v[1].pass(h, k, h.last)
 	}
 }
 

@@ -22,6 +22,8 @@ type Model struct {
 	history  *History
 	rng      *rand.Rand
 	pick     func(f world.Flow, weights []float64, rng *rand.Rand) int
+	twist    func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // mutants only
+	changes  int                                                                  // how often Apply was called
 	ports    map[world.Place]uint16
 	sessions map[sessionKey]uint16
 	closed   bool
@@ -42,6 +44,7 @@ func (m *Model) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.changes++
 	now := m.Now()
 	m.history.Begin(s, now)
 	m.history.Done(now)
@@ -98,6 +101,9 @@ func (m *Model) Send(ctx context.Context, f world.Flow) (world.Observation, erro
 		m.mute(&o, f, from, a.Mute[0])
 	} else {
 		return world.Observation{}, errors.New("model: the rules say nothing about " + f.String())
+	}
+	if m.twist != nil {
+		m.twist(m, from, f, &o)
 	}
 	m.history.Observe(f, o)
 	return o, nil

@@ -17,9 +17,10 @@ type Mutant struct {
 	Scenario string // the bundled scenario that must kill it
 	Sentence string // what that scenario's failure must say
 
-	rule  string // the name of the rule that is replaced; empty when it is the choice among equals
+	rule  string // the name of the rule that is replaced; empty when it is what chance or time do to it
 	spoil func() func(q *question, was func(*question) (Reason, bool)) (Reason, bool)
 	pick  func() func(f world.Flow, weights []float64, rng *rand.Rand) int
+	twist func() func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // the last word on what is seen
 }
 
 // World makes the mutant's world.
@@ -27,6 +28,9 @@ func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
 	model := NewModel(t, rng)
 	if m.pick != nil {
 		model.pick = m.pick()
+	}
+	if m.twist != nil {
+		model.twist = m.twist()
 	}
 	if m.spoil != nil {
 		model.history.rules = slices.Clone(rules)
@@ -59,13 +63,13 @@ var Mutants = []Mutant{
 		Scenario: "myservice", Sentence: "is outside the cluster, so the node by which it enters",
 		rule: "an outside client is masqueraded", spoil: after(func(q *question) { q.kept() })},
 	{Name: "biased", Bug: "the first endpoint gets 10 % more than its share", Breaks: "CIP-3",
-		Scenario: "myservice", Sentence: "chi-square",
+		Scenario: "myservice", Sentence: "unfair: ",
 		rule: "a ready endpoint", spoil: after(func(q *question) { favour(q.choice, 1.1) })},
 	{Name: "first-endpoint-only", Bug: "the first endpoint gets everything", Breaks: "CIP-3",
-		Scenario: "myservice", Sentence: "chi-square",
+		Scenario: "myservice", Sentence: "never answered, though its share is",
 		rule: "a ready endpoint", spoil: after(func(q *question) { favour(q.choice, float64(len(q.choice))) })},
 	{Name: "takes-turns", Bug: "endpoints are chosen in turn, not at random", Breaks: "CIP-3",
-		Scenario: "myservice", Sentence: "independent",
+		Scenario: "myservice", Sentence: "a choice depends on the one before",
 		pick: takeTurns},
 	{Name: "serves-removed-endpoint", Bug: "endpoints are never removed", Breaks: "CIP-20",
 		Scenario: "myservice", Sentence: "which is no endpoint of default/myservice:80 any more",
@@ -79,9 +83,9 @@ var Mutants = []Mutant{
 	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: "CT-1",
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: after(func(q *question) { q.keep() })},
-	{Name: "removes-one-at-a-time", Bug: "of several endpoints removed by one change, only the first goes", Breaks: "CIP-20",
-		Scenario: "scale", Sentence: "which is no endpoint of",
-		rule: "a ready endpoint", spoil: removeOne},
+	{Name: "gap-in-change", Bug: "a change takes the old rules away before it brings the new: the first flow meets none", Breaks: "CIP-20",
+		Scenario: "scale", Sentence: "refused by ICMP from",
+		twist: refuseOnceAfterChange},
 }
 
 // favour multiplies the first share and shrinks the others in proportion.
@@ -122,31 +126,14 @@ func neverRemove() func(*question, func(*question) (Reason, bool)) (Reason, bool
 	}
 }
 
-// removeOne remembers what each front had when it was last asked about.
-func removeOne() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
-	type memory struct{ ready, stale []netip.AddrPort }
-	had := map[frontKey]memory{}
-	return func(q *question, was func(*question) (Reason, bool)) (Reason, bool) {
-		why, applies := was(q)
-		if applies {
-			key := frontKey{q.flow.To, q.flow.Proto}
-			m := had[key]
-			if gone := without(m.ready, q.front.ready); len(gone) > 1 {
-				m.stale = addMissing(m.stale, gone[1:])
-			}
-			m = memory{q.front.ready, without(m.stale, q.front.ready)}
-			had[key] = m
-			q.choose(append(slices.Clip(m.ready), m.stale...))
-		}
-		return why, applies
-	}
-}
-
-func without(all, some []netip.AddrPort) (rest []netip.AddrPort) {
-	for _, a := range all {
-		if !has(some, a) {
-			rest = append(rest, a)
+// refuseOnceAfterChange spares the first change, before which there was nothing to lose.
+func refuseOnceAfterChange() func(m *Model, from *world.Host, f world.Flow, o *world.Observation) {
+	seen := 1
+	return func(m *Model, from *world.Host, f world.Flow, o *world.Observation) {
+		if m.changes > seen {
+			seen = m.changes
+			*o = world.Observation{Client: o.Client, At: o.At, Took: o.Took}
+			m.mute(o, f, from, world.Refused)
 		}
 	}
-	return rest
 }

@@ -45,8 +45,8 @@ type Case struct {
 // Reason is one rule that applied: the row of the specification, and what it means here.
 type Reason struct{ Row, Text string }
 
-// Expect says what is permitted to a flow sent after from and answered before until: what any state permits that may
-// have been in force in between.
+// Expect says what is permitted to a flow sent at from and answered before until: what any state permits that may have
+// been in force in between, given what was observed of flows sent before.
 func Expect(h *History, f world.Flow, from, until time.Time) Answer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,15 +76,15 @@ type union struct {
 }
 
 func (h *History) expect(f world.Flow, at time.Time, states []*facts) Answer {
-	a := h.answer(f, states)
+	a := h.answer(f, at, states)
 	a.asked = asked{h, f, at}
 	return a
 }
 
-func (h *History) answer(f world.Flow, states []*facts) Answer {
+func (h *History) answer(f world.Flow, at time.Time, states []*facts) Answer {
 	var s *session
 	if f.Session != "" {
-		s = h.sessions[sessionOf(f)]
+		s = h.sessions[sessionOf(f)].before(at)
 	}
 	if s != nil || len(states) > len(union{}.states) {
 		var parts []Answer

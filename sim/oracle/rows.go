@@ -66,9 +66,12 @@ var Rows = []Row{
 		"svc:2419; ipt_test:1818; nft_test:456", ""},
 	{"NE-2", "So is a node's own process.", "ipt_test:1818; ipt:377",
 		"UDP: the node's kernel may deny the send (EPERM), as a rule in its output hook rejects the packet."},
+	{"NE-9", "Over IPv6 the refusal is ICMPv6 port unreachable.", "ipt_test:1818 and nft_test:456 (rule text only)",
+		"TCP learns of it a second late: the kernel reports it at the first retransmission."},
 
 	{"CT-1", "A UDP socket whose endpoint is gone reaches a current one with its next datagram.",
 		"conntrack (e2e):218; pkg/proxy/conntrack/cleanup_test.go:89", ""},
+	{"CT-4", "So does the UDP socket of a node's own process.", "conntrack (e2e):391", ""},
 	{"CT-5", "A UDP socket that sent before there was an endpoint works as soon as there is one.", "conntrack (e2e):481", ""},
 	{"CT-7", "A UDP socket whose Service has no endpoint left is refused, as a new one would be.",
 		"kubernetes/kubernetes#139628: kube-proxy up to v1.36.3 leaves it on the dead pod (conntrack/cleanup.go:89), a bug since fixed", ""},

@@ -41,7 +41,7 @@ var rules = []rule{
 	{"a UDP socket keeps its endpoint", again, []string{"CIP-4"}, socketKeeps},
 	{"a UDP socket may stay while its endpoint drains", again, []string{"CT-8"}, socketDrains},
 	{"a UDP socket may outlive its Service", again, []string{"CT-10"}, socketOutlives},
-	{"a UDP socket moves", again, []string{"CT-1"}, socketMoves},
+	{"a UDP socket moves", again, []string{"CT-1", "CT-4"}, socketMoves},
 	{"a UDP socket is refused when no endpoint is left", again, []string{"CT-7"}, socketRefused},
 	{"a UDP socket starts to work", again, []string{"CT-5"}, socketStarts},
 
@@ -64,7 +64,7 @@ type question struct {
 	self netip.Addr // the client's address of the family in use; the zero Addr when it has none
 	home string     // the client's node; of an outside client the one it enters by
 	target
-	session *session // nil when the flow has no session, or its first flow has not been observed
+	session *session // what was known of its socket; nil when nothing
 
 	choice  []chosen
 	mute    []world.Outcome

@@ -69,10 +69,14 @@ func socketMoves(q *question) (Reason, bool) {
 	if !q.held() || q.front == nil || len(q.choice) == 0 {
 		return Reason{}, false
 	}
-	if has(q.front.usable(), q.session.server) {
-		return q.since("CT-1", "this UDP socket was answered by %s, which was no endpoint for a while: any endpoint may answer", q.was())
+	row := "CT-1"
+	if q.isNode() {
+		row = "CT-4"
 	}
-	return q.since("CT-1", "this UDP socket was answered by %s, which is no endpoint any more: it moves to a current one", q.was())
+	if has(q.front.usable(), q.session.server) {
+		return q.since(row, "this UDP socket was answered by %s, which was no endpoint for a while: any endpoint may answer", q.was())
+	}
+	return q.since(row, "this UDP socket was answered by %s, which is no endpoint any more: it moves to a current one", q.was())
 }
 
 // Row CT-7 describes kube-proxy v1.36.3, which leaves the flow on the dead pod; that is a bug, since fixed

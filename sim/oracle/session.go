@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"net/netip"
+	"time"
 
 	"svclab/proxycore/cluster"
 	"svclab/sim/world"
@@ -17,15 +18,32 @@ type sessionKey struct {
 
 func sessionOf(f world.Flow) sessionKey { return sessionKey{f.From, f.Session, f.To, f.Proto} }
 
-// session is what is remembered of a socket.
+// session is what is remembered after a flow of a socket.
 type session struct {
-	server netip.AddrPort // who answered last; zero when nobody has yet
+	at     time.Time      // when the flow was sent
+	server netip.AddrPort // who answered it, or one before it; zero when nobody has yet
 	// left: since then there may have been a state in which server was no current endpoint, so that the kernel may
 	// have forgotten the choice.
 	left bool
 }
 
-// Observe remembers what became of a flow with a Session. Flows of one session must be observed in their order.
+// sessions are the last two memories of a socket, the latest first: a flow must be judged by what was known before it,
+// also when it was observed before it is judged. A memory of no flow has no time.
+type sessions [2]*session
+
+// before is what was known when a flow was sent; at the zero Time, what is known now. nil: nothing.
+func (s *sessions) before(at time.Time) *session {
+	switch {
+	case s == nil:
+		return nil
+	case at.IsZero() || s[0].at.Before(at):
+		return s[0]
+	}
+	return s[1]
+}
+
+// Observe remembers what became of a flow with a Session. Flows of one session must be observed in their order, and
+// judged before the next one is observed.
 func (h *History) Observe(f world.Flow, o world.Observation) {
 	if f.Session == "" {
 		return
@@ -33,26 +51,32 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := sessionOf(f)
-	s := h.sessions[key]
-	if s == nil {
-		s = &session{}
-		h.sessions[key] = s
+	all := h.sessions[key]
+	if all == nil {
+		all = &sessions{}
+		h.sessions[key] = all
 	}
+	s := &session{}
+	if all[0] != nil {
+		*s = *all[0]
+	}
+	s.at = o.At
 	switch {
 	case o.Outcome == world.Answered:
-		*s = session{server: o.Server}
+		s.server, s.left = o.Server, false
 		// What was in force when it was sent, or came since, may have passed over it before it was observed.
 		for i := len(h.spans) - 1; i >= 0 && (h.spans[i].end.IsZero() || h.spans[i].end.After(o.At)); i-- {
 			s.pass(h, key, h.spans[i].facts)
 		}
 	case o.Outcome == world.Reset && f.Proto != cluster.UDP:
-		delete(h.sessions, key) // the connection is over, the next one chooses anew
+		s.server = netip.AddrPort{} // the connection is over, the next one chooses anew
 	}
+	*all = sessions{s, all[0]}
 }
 
-// pass lets a state pass over the session.
+// pass lets a state pass over the memory.
 func (s *session) pass(h *History, k sessionKey, st *facts) {
-	if s.left || !s.server.IsValid() || k.proto != cluster.UDP || h.at[k.to.Addr()] != nil {
+	if s == nil || s.left || !s.server.IsValid() || k.proto != cluster.UDP || h.at[k.to.Addr()] != nil {
 		return
 	}
 	front := st.look(h, k.to, k.proto).front

@@ -59,6 +59,10 @@ func lives() []life {
 			{state: other}, {want: at3, rows: "CIP-3 CT-1 CIP-1", saw: web3},
 			{want: at3, rows: "CIP-3 CIP-4 CIP-1", saw: web3},
 		}},
+		{"CT-4: so does a node's", "node/node-2 172.20.0.1:53/UDP", []step{
+			{state: one}, {want: "100% 10.1.0.1:5000 sees 192.0.2.2", rows: "CIP-3 CIP-5", saw: web1},
+			{state: both("web-2")}, {want: "100% 10.2.0.2:5000 sees 192.0.2.2|link-local", rows: "CIP-3 CT-4 CIP-5", saw: web2},
+		}},
 		{"CT-1: during the change it may do either", udp, []step{
 			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
 			{state: other, begins: true},
@@ -145,6 +149,10 @@ func (c life) live(t *testing.T, h *History) {
 		}
 		o.At = at(now)
 		h.Observe(f, o)
+		// It may as well be judged after it was observed: nothing is learnt from the flow in question.
+		if got := text(Expect(h, f, at(now), at(now+0.5))); got != s.want {
+			t.Errorf("step %d, once it is observed: got %s\nwant %s", i, got, s.want)
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package oracle
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // WhySource is the reason, in words, for what that server may see as source; empty when it may not answer.
 func (a Answer) WhySource(server netip.AddrPort) string {
@@ -10,4 +13,9 @@ func (a Answer) WhySource(server netip.AddrPort) string {
 		}
 	}
 	return ""
+}
+
+// Known reports whether the oracle has that row of the specification.
+func Known(row string) bool {
+	return slices.ContainsFunc(Rows, func(r Row) bool { return r.ID == row })
 }

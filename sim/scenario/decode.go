@@ -12,7 +12,11 @@ import (
 // is checks that a value is a map and has no fields but these.
 func (p *parser) is(v *value, what string, known ...string) bool {
 	if v.kind != mapValue {
-		p.problem(v.Pos, "%s must be a map, not %s. %s", what, v.what(), knownWords(known))
+		hint := "."
+		if v.kind == listValue {
+			hint = ": leave out the \"- \" of its fields."
+		}
+		p.problem(v.Pos, "%s must be a map, not %s%s %s", what, v.what(), hint, knownWords(known))
 		return false
 	}
 	for _, f := range v.fields {
@@ -165,6 +169,8 @@ func familyName(a netip.Addr) string {
 func (p *parser) steps(spec *value) {
 	v := spec.get("steps")
 	switch {
+	case v.absent() && slices.ContainsFunc(spec.fields, func(f field) bool { return f.key != "steps" && didYouMean(f.key, []string{"steps"}) != "" }):
+		return // misspelt, and reported as the unknown field that it is
 	case v.absent():
 		p.problem(spec.Pos, "the scenario has no steps: write at least \"steps: [{probe: everything}]\"")
 		return
@@ -192,11 +198,13 @@ func (p *parser) step(v *value) Step {
 		return s
 	}
 	var kinds []field
+	beside := false // fields of a step that stand where the step's kind does
 	for _, f := range v.fields {
 		switch {
 		case slices.Contains(Kinds, f.key):
 			kinds = append(kinds, f)
 		case slices.Contains(probeFields, f.key) || slices.Contains(changeFields, f.key):
+			beside = true
 			p.problem(f.Pos, "%q stands beside the step, not in it: indent it further", f.key)
 		default:
 			p.problem(f.Pos, "%s", unknown("step", f.key, "", Kinds))
@@ -206,7 +214,7 @@ func (p *parser) step(v *value) Step {
 		p.problem(kinds[1].Pos, "%q and %q in one step: start each with its own \"- \"", kinds[0].key, kinds[1].key)
 		return s
 	}
-	if len(kinds) == 0 {
+	if len(kinds) == 0 || beside && kinds[0].val.kind == nullValue {
 		return s
 	}
 	before := len(p.problems)

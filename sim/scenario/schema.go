@@ -73,6 +73,8 @@ func (p *parser) fits(v *value, t reflect.Type, path string) {
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		var n int64
 		switch {
+		case v.kind == stringValue && stdjson.Unmarshal([]byte(v.text), &n) == nil:
+			p.problem(v.Pos, "%s must be a number, not %s: leave out the quotes", path, v.what())
 		case v.kind != intValue:
 			wrong("a number without a fraction")
 		case stdjson.Unmarshal([]byte(v.text), &n) != nil || reflect.Zero(t).OverflowInt(n):

@@ -66,10 +66,10 @@ func (p *parser) fair(v *value, pr *Probe) {
 	if fair.absent() {
 		return
 	}
-	if !p.is(fair, "fair", "bias") {
+	bias := fair.get("bias")
+	if fair.kind == mapValue && !p.is(fair, "fair", "bias") {
 		return
 	}
-	bias := fair.get("bias")
 	if bias.absent() {
 		p.problem(fair.Pos, "fair needs the bias that is to be seen: write \"fair: {bias: 10%%}\"")
 		return
@@ -151,7 +151,11 @@ func (p *parser) apply(v *value, c *Change) {
 		case l != nil:
 			c.Apply = append(c.Apply, Object{Pos: v.Pos, Ref: r, Object: l.Object.Object})
 		case !p.unnamed:
-			p.problem(v.Pos, "%s is nowhere in the file%s: add it as a document, and delete it in an earlier step if it is not to be there from the start; or write the object here", r, p.nearest(r))
+			hint := p.nearest(r)
+			if !strings.HasSuffix(hint, "?") {
+				hint += "."
+			}
+			p.problem(v.Pos, "%s is nowhere in the file%s To make a new one, write the object here", r, hint)
 		}
 		return
 	}

@@ -27,6 +27,8 @@ func unknown(what, word, where string, known []string) string {
 	hint := didYouMean(word, known)
 	if hint == "" {
 		hint = "."
+	} else if len(known) == 1 {
+		return fmt.Sprintf("unknown %s %q%s%s", what, shorten(word), where, hint)
 	}
 	return fmt.Sprintf("unknown %s %q%s%s %s", what, shorten(word), where, hint, knownWords(known))
 }

@@ -149,6 +149,10 @@ func parseTarget(text string) (t Target, err error) {
 
 func literalTarget(text string) (t Target, err error) {
 	shown := shorten(text)
+	notOne := fmt.Errorf("%q is no target: write for example service/web:80, pod/web-1:5000 or 10.96.0.10:80/udp", shown)
+	if strings.Contains(text, "://") {
+		return t, notOne
+	}
 	addr, proto, hasProto := strings.Cut(text, "/")
 	if t.Proto, err = parseProto(proto, hasProto, shown); err != nil {
 		return t, err
@@ -178,7 +182,7 @@ func literalTarget(text string) (t Target, err error) {
 		}
 		return t, fmt.Errorf("%q does not say what it is: write for example service/%s:%s", shown, host, shorten(port))
 	}
-	return t, fmt.Errorf("%q is no target: write for example service/web:80, pod/web-1:5000 or 10.96.0.10:80/udp", shown)
+	return t, notOne
 }
 
 func parseProto(text string, there bool, in string) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -40,8 +39,8 @@ func (r *report) documents(text []byte) []*value {
 		if v := t.value(&n); v != nil && v.kind != nullValue {
 			out = append(out, v)
 		}
-		if budget < 0 {
-			return out
+		if budget <= 0 {
+			return nil // reported; what else there may be to say is about a file that nobody meant
 		}
 	}
 }
@@ -70,76 +69,6 @@ func (r *report) readable(text []byte) bool {
 
 // lineEnds are what YAML 1.1 and its parser count as ends of lines.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n")
-
-var syntaxError = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
-
-// advice has what the parser's words mean to somebody who writes a file.
-var advice = []struct{ says, means string }{
-	{"found character that cannot start any token", "this character cannot start a value: put the value in quotes"},
-	{"mapping values are not allowed in this context", "a second \": \" in one value: put the value in quotes, or check the indentation"},
-	{"did not find expected key", "a key was expected here: check the indentation of this line and of the one before, and that quotes are closed"},
-	{"did not find expected '-' indicator", "an item of the list was expected here: start it with \"- \", below the other items"},
-	{"could not find expected ':'", "a \":\" is missing after a key"},
-	{"found unexpected end of stream", "a quote is opened and never closed"},
-	{"did not find expected ',' or ']'", "a list that was opened with \"[\" goes on here without \",\" or \"]\""},
-	{"did not find expected ',' or '}'", "a map that was opened with \"{\" goes on here without \",\" or \"}\""},
-	{"did not find expected node content", "a value was expected here"},
-	{"did not find expected <document start>", "the document has ended before this line: check the indentation, or start another with \"---\""},
-	{"control characters are not allowed", "a control character: a scenario is text"},
-}
-
-// syntax reports an error of the YAML parser, which knows a line at most.
-func (r *report) syntax(err error, text []byte) {
-	m := syntaxError.FindStringSubmatch(err.Error())
-	if m == nil {
-		m = []string{"", "", err.Error()}
-	}
-	at := Pos{Line: 1, Col: 1}
-	at.Line, _ = strconv.Atoi(m[1]) // none is 0, which is moved to the first line
-	at.Line = r.within(at).Line
-	lines := strings.Split(lineEnds.Replace(string(text)), "\n")
-	line := lines[at.Line-1]
-	at.Col = 1 + utf8.RuneCountInString(line) - utf8.RuneCountInString(strings.TrimLeft(line, " \t"))
-	what := m[2]
-	for _, a := range advice {
-		if strings.HasPrefix(what, a.says) {
-			what = a.means
-		}
-	}
-	if name, ok := strings.CutPrefix(m[2], "unknown anchor '"); ok {
-		name = strings.TrimSuffix(name, "' referenced")
-		at = find(lines, "*"+name)
-		what = fmt.Sprintf("the alias *%s has no anchor: write &%s before the value that it means, in the same document", name, name)
-	}
-	if strings.Contains(m[2], "cannot start any token") {
-		// The parser sees the tab that ends an indentation only on the way to the next token.
-		for i := max(at.Line-2, 0); i < min(at.Line+1, len(lines)); i++ {
-			blank := lines[i][:len(lines[i])-len(strings.TrimLeft(lines[i], " \t"))]
-			if tab := strings.IndexByte(blank, '\t'); tab >= 0 {
-				at, what = Pos{i + 1, tab + 1}, "a tab: YAML is indented with spaces"
-				break
-			}
-		}
-	}
-	if strings.HasPrefix(m[2], "control characters") {
-		for i, l := range lines {
-			if c := strings.IndexFunc(l, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }); c >= 0 {
-				at = Pos{i + 1, utf8.RuneCountInString(l[:c]) + 1}
-				break
-			}
-		}
-	}
-	r.problem(at, "%s", what)
-}
-
-func find(lines []string, what string) Pos {
-	for i, l := range lines {
-		if c := strings.Index(l, what); c >= 0 {
-			return Pos{i + 1, utf8.RuneCountInString(l[:c]) + 1}
-		}
-	}
-	return Pos{}
-}
 
 // tree turns one document's nodes into values.
 type tree struct {

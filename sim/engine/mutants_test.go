@@ -1,0 +1,144 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"testing"
+
+	"svclab/reports/verdict"
+	"svclab/scenarios"
+	"svclab/sim/engine"
+	"svclab/sim/oracle"
+	"svclab/sim/scenario"
+	"svclab/sim/world"
+)
+
+// bundled reads every scenario of the repository.
+func bundled(t *testing.T) (all []*scenario.Scenario) {
+	t.Helper()
+	err := fs.WalkDir(scenarios.Files, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || path.Ext(p) != ".yaml" {
+			return err
+		}
+		text, err := fs.ReadFile(scenarios.Files, p)
+		if err != nil {
+			return err
+		}
+		s, err := scenario.Parse("scenarios/"+p, text)
+		if err == nil {
+			all = append(all, s.Variants()...)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) == 0 {
+		t.Fatal("there are no scenarios")
+	}
+	return all
+}
+
+func inWorld(s *scenario.Scenario, name string, open func(*world.Topology, *rand.Rand) world.World) verdict.Case {
+	return engine.Run(context.Background(), s, engine.Options{
+		Proxy: name, Seed: 1, Senders: 1,
+		Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) {
+			return open(t, rng), nil
+		},
+	})
+}
+
+// Every scenario can be satisfied: the model passes it.
+func TestModelPassesEveryScenario(t *testing.T) {
+	for _, s := range bundled(t) {
+		c := inWorld(s, "model", func(t *world.Topology, rng *rand.Rand) world.World { return oracle.NewModel(t, rng) })
+		if c.Verdict != verdict.Pass {
+			t.Errorf("%s: %s: %s", c.ID(), c.Verdict, c.Why)
+		}
+	}
+}
+
+// Every row that a scenario claims to cover is one that the oracle knows.
+func TestCoversAreRows(t *testing.T) {
+	for _, s := range bundled(t) {
+		if len(s.Covers) == 0 {
+			t.Errorf("%s covers nothing", s.Name)
+		}
+		for _, row := range s.Covers {
+			if !oracle.Known(row) {
+				t.Errorf("%s covers %s, which is no row of the oracle", s.Name, row)
+			}
+		}
+	}
+}
+
+// sentences collects the reasons of a failed case's wrong flows.
+func sentences(c verdict.Case) (all []string) {
+	for _, s := range c.Steps {
+		for _, f := range s.Flows {
+			for _, w := range f.Wrong {
+				all = append(all, w.Why)
+			}
+		}
+	}
+	return all
+}
+
+func says(c verdict.Case, sentence string) bool {
+	for _, s := range sentences(c) {
+		if strings.Contains(s, sentence) {
+			return true
+		}
+	}
+	return false
+}
+
+// right counts the questions that were answered as they should be.
+func right(c verdict.Case) (n int) {
+	for _, s := range c.Steps {
+		for _, f := range s.Flows {
+			if f.Wrongs == 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Every mutant of the model is killed, in both families, by the scenario and the sentence that it names; and leaves some
+// question in peace: one that turns everything red proves nothing.
+func TestModelMutantsAreKilled(t *testing.T) {
+	all := bundled(t)
+	for _, m := range oracle.Mutants {
+		killed, peace := 0, 0
+		var kill string
+		for _, s := range all {
+			c := inWorld(s, "model~"+m.Name, m.World)
+			peace += right(c)
+			switch {
+			case c.Verdict == verdict.Broken:
+				t.Errorf("%s: broken, which is no kill: %s", c.ID(), c.Why)
+			case c.Verdict == verdict.Pass:
+			case s.Name == m.Scenario && says(c, m.Sentence):
+				killed++
+				kill = c.Why
+			case s.Name == m.Scenario:
+				t.Errorf("%s: killed without the words %q: %q", c.ID(), m.Sentence, sentences(c))
+			}
+		}
+		if killed != 2 {
+			t.Errorf("mutant %s (%s): killed in %d of 2 families of %s", m.Name, m.Bug, killed, m.Scenario)
+		}
+		if peace == 0 {
+			t.Errorf("mutant %s turns everything red", m.Name)
+		}
+		fmt.Printf("mutant  model~%-26s %-7s killed by %-13s %s\n", m.Name, m.Breaks, m.Scenario, kill)
+	}
+	if len(oracle.Mutants) < 6 {
+		t.Errorf("%d mutants", len(oracle.Mutants))
+	}
+}

@@ -1,0 +1,121 @@
+package proxies_test
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path"
+	"strings"
+	"testing"
+
+	"svclab/nsnet/nstest"
+	"svclab/proxycore/mutant"
+	"svclab/reports/verdict"
+	"svclab/scenarios"
+	"svclab/sim/engine"
+	"svclab/sim/lab"
+	"svclab/sim/proxies"
+	"svclab/sim/scenario"
+	"svclab/sim/world"
+)
+
+func TestMain(m *testing.M) { nstest.Main(m) }
+
+// bundled reads the scenario of that name, in both families.
+func bundled(t testing.TB, name string) (variants []*scenario.Scenario) {
+	t.Helper()
+	err := fs.WalkDir(scenarios.Files, ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || path.Base(p) != name+".yaml" {
+			return err
+		}
+		text, err := fs.ReadFile(scenarios.Files, p)
+		if err != nil {
+			return err
+		}
+		s, err := scenario.Parse("scenarios/"+p, text)
+		if err == nil {
+			variants = s.Variants()
+		}
+		return err
+	})
+	if err != nil || variants == nil {
+		t.Fatalf("scenario %s: %v", name, err)
+	}
+	return variants
+}
+
+// inLab runs one variant with real packets.
+func inLab(t testing.TB, s *scenario.Scenario, proxy string) verdict.Case {
+	t.Helper()
+	nstest.Need(t, "nftables", "veth", "bridge")
+	p, err := proxies.Find(proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return engine.Run(context.Background(), s, engine.Options{
+		Proxy: proxy, Seed: 1,
+		Open: func(ctx context.Context, top *world.Topology, _ *rand.Rand) (world.World, error) {
+			return lab.Open(ctx, lab.Options{Topology: top, Proxy: p.Opener(top)})
+		},
+	})
+}
+
+func sentence(c verdict.Case, words string) string {
+	for _, s := range c.Steps {
+		for _, f := range s.Flows {
+			for _, w := range f.Wrong {
+				if strings.Contains(w.Why, words) {
+					return w.Why
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// Every kernel mutant is killed, in both families, by the scenario and the sentence that it names.
+func TestKernelMutantsAreKilled(t *testing.T) {
+	for _, m := range mutant.Mutants {
+		for _, s := range bundled(t, m.Scenario) {
+			if m.Stress > 0 {
+				if testing.Short() {
+					continue
+				}
+				stress(s, m.Stress)
+			}
+			c := inLab(t, s, "nftables~"+m.Name)
+			why := sentence(c, m.Sentence)
+			if c.Verdict != verdict.Fail || why == "" {
+				t.Errorf("%s: %s (%s), without the words %q", c.ID(), c.Verdict, c.Why, m.Sentence)
+			}
+			fmt.Printf("mutant  %-38s %-7s killed by %-11s %s\n", c.Proxy, m.Breaks, s.Name+"/"+string(s.Family), why)
+		}
+	}
+}
+
+// A mutant that turns everything red would prove nothing: each leaves some scenario in peace.
+func TestKernelMutantsAreFocused(t *testing.T) {
+	peaceful := map[string]string{
+		"no-masquerade": "hairpin", "no-hairpin": "myservice", "biased": "hairpin", "keeps-removed": "hairpin",
+		"no-udp-cleanup": "myservice", "no-second-lookup": "hairpin",
+	}
+	for _, m := range mutant.Mutants {
+		c := inLab(t, bundled(t, peaceful[m.Name])[0], "nftables~"+m.Name)
+		if c.Verdict != verdict.Pass {
+			t.Errorf("%s should not be noticed by %s: %s", m.Name, c.ID(), c.Why)
+		}
+	}
+}
+
+// stress puts large numbers in place of the bundled ones.
+func stress(s *scenario.Scenario, n int) {
+	for i := range s.Steps {
+		if c := s.Steps[i].Change; c != nil && c.During != nil {
+			change, during := *c, *c.During
+			change.Repeat, during.Flows = n, n
+			change.During = &during
+			s.Steps[i].Change = &change
+		}
+	}
+}
