@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -40,7 +42,10 @@ func load(args []string) ([]*scenario.Scenario, error) {
 			problems = append(problems, err)
 		}
 	}
-	return out, errors.Join(problems...)
+	if err := errors.Join(problems...); err != nil {
+		return nil, inputError{err}
+	}
+	return out, nil
 }
 
 // find reads one argument. A bundled scenario may be called by its name, and is there also when the program is run from
@@ -77,6 +82,18 @@ func bundledFiles() (names []string, err error) {
 	})
 	slices.Sort(names)
 	return names, err
+}
+
+// warn tells what was tolerated in the files, and what was passed over.
+func warn(w io.Writer, all []*scenario.Scenario) {
+	for _, s := range all {
+		for _, p := range s.Warnings {
+			fmt.Fprintf(w, "%v (warning)\n", p)
+		}
+		for _, kind := range slices.Sorted(maps.Keys(s.Ignored)) {
+			fmt.Fprintf(w, "%s: passed over %d of kind %s, which the lab does not need\n", s.File, s.Ignored[kind], kind)
+		}
+	}
 }
 
 // argument is how a rerun command names the scenario.

@@ -28,6 +28,11 @@ type exitError struct {
 	err  error
 }
 
+// inputError is about files, and says where in them: an editor can jump to it, so nothing is put in front.
+type inputError struct{ error }
+
+func (e inputError) Unwrap() error { return e.error }
+
 func (e exitError) Error() string {
 	if e.err == nil {
 		return ""
@@ -53,7 +58,11 @@ func main() {
 	if sig := caught(ctx); sig != 0 {
 		code = 128 + int(sig)
 	}
-	if err != nil && err.Error() != "" {
+	switch {
+	case err == nil || err.Error() == "":
+	case errors.As(err, new(inputError)):
+		fmt.Fprintln(os.Stderr, err)
+	default:
 		fmt.Fprintf(os.Stderr, "svclab: %v\n", err)
 	}
 	os.Exit(code)

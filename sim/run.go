@@ -38,6 +38,8 @@ type runFlags struct {
 	repeat   int
 	flows    int
 	phases   bool
+
+	loaded []*scenario.Scenario
 }
 
 func runCommand() *cobra.Command {
@@ -84,6 +86,7 @@ func (f *runFlags) run(ctx context.Context, args []string) error {
 	if err := sandbox.Enter(sandbox.Options{}); err != nil {
 		return exitError{exitNothing, err}
 	}
+	warn(os.Stderr, f.loaded)
 	if f.seed == 0 {
 		f.seed = uint64(time.Now().UnixNano()) % 1_000_000_000
 	}
@@ -136,6 +139,7 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.loaded = scenarios
 	var cases []testCase
 	for _, s := range scenarios {
 		for _, v := range s.Variants() {

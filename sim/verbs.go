@@ -23,10 +23,8 @@ func validateCommand() *cobra.Command {
 			if err != nil {
 				return exitError{exitUsage, err}
 			}
+			warn(os.Stderr, all)
 			for _, s := range all {
-				for _, w := range s.Warnings {
-					fmt.Fprintf(os.Stderr, "warning: %v\n", w)
-				}
 				var families []string
 				for _, v := range s.Variants() {
 					families = append(families, string(v.Family))

@@ -163,7 +163,7 @@ func (g *group) explain(ctx context.Context, o world.Observation) error {
 	if err != nil || !ok {
 		return err
 	}
-	g.seen.Story = append(g.seen.Story, tell(g.run.plan, t, g.expected.WhySource(o.Server))...)
+	g.seen.Story = append(g.seen.Story, tell(g.run.plan, t, g.expected.WhySource(o.Server), len(g.told) == 1)...)
 	return nil
 }
 
