@@ -22,23 +22,29 @@ func (p *parser) checkObjects() {
 		}
 		first[l.Ref] = l
 	}
-	if len(first) == 0 && !p.unnamed {
-		p.problem(p.scenario.Pos, "there is no Node and no Pod: a scenario needs at least one v1 Node, and a Service to probe")
+	all := slices.Concat(p.objects, p.inline)
+	// Without a Node a pod has its own problem, which says the same at a better place.
+	if !p.unnamed && !slices.ContainsFunc(all, func(l *located) bool { return l.Ref.Kind == "node" || l.Ref.Kind == "pod" }) {
+		p.problem(p.scenario.Pos, "there is no Node: a lab needs at least one, so add a v1 Node, and what a Service needs")
 	}
-	for _, l := range slices.Concat(p.objects, p.inline) {
-		if !l.sound {
-			continue
-		}
-		switch o := l.Object.Object.(type) {
-		case *corev1.Service:
-			p.checkService(l, o)
-		case *corev1.Pod:
-			p.checkPod(l, o)
-		case *corev1.Node:
-			p.checkNode(l, o)
-		case *discoveryv1.EndpointSlice:
-			p.checkSlice(l, o)
-		}
+	for _, l := range all {
+		p.checkObject(l)
+	}
+}
+
+func (p *parser) checkObject(l *located) {
+	if !l.sound {
+		return
+	}
+	switch o := l.Object.Object.(type) {
+	case *corev1.Service:
+		p.checkService(l, o)
+	case *corev1.Pod:
+		p.checkPod(l, o)
+	case *corev1.Node:
+		p.checkNode(l, o)
+	case *discoveryv1.EndpointSlice:
+		p.checkSlice(l, o)
 	}
 }
 
@@ -97,7 +103,9 @@ func (p *parser) checkServicePorts(l *located, s *corev1.ServiceSpec) {
 	names, fronts := map[string]bool{}, map[front]bool{}
 	for i, port := range s.Ports {
 		at := func(field string) Pos { return l.v.at("spec", "ports", i, field) }
-		if port.Port < 1 || port.Port > 65535 {
+		if written := l.v.get("spec").get("ports"); written.items[i].get("port").absent() {
+			p.problem(l.v.at("spec", "ports", i), "a port of %s has no number: write for example \"port: 80\"", l.Ref)
+		} else if port.Port < 1 || port.Port > 65535 {
 			p.problem(at("port"), "port %d of %s is none: ports are 1 to 65535", port.Port, l.Ref)
 		}
 		if port.NodePort < 0 || port.NodePort > 65535 {
@@ -160,7 +168,9 @@ func (p *parser) checkPod(l *located, o *corev1.Pod) {
 	}
 	for i, c := range o.Spec.Containers {
 		for j, port := range c.Ports {
-			if port.ContainerPort < 1 || port.ContainerPort > 65535 {
+			if written := l.v.get("spec").get("containers").items[i].get("ports"); written.items[j].get("containerPort").absent() {
+				p.problem(written.items[j].Pos, "a port of container %q has no number: write for example \"containerPort: 80\"", c.Name)
+			} else if port.ContainerPort < 1 || port.ContainerPort > 65535 {
 				p.problem(l.v.at("spec", "containers", i, "ports", j, "containerPort"), "containerPort %d is none: ports are 1 to 65535", port.ContainerPort)
 			}
 			p.isWord(l, string(port.Protocol), protocols, "spec", "containers", i, "ports", j, "protocol")

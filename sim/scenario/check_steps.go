@@ -1,25 +1,25 @@
 package scenario
 
 import (
-	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // there is what exists while the steps are gone through.
 type there struct {
 	objects map[Ref]*located
-	gone    map[Ref]int                  // the line of the step that deleted it
-	ports   map[Ref][]corev1.ServicePort // of Services whose ports were patched
-	patched map[Ref]bool
+	gone    map[Ref]int // the line of the step that deleted it
 }
 
 // checkSteps goes through the steps as they will be carried out: a name must mean something at its step.
 func (p *parser) checkSteps() {
-	now := &there{map[Ref]*located{}, map[Ref]int{}, map[Ref][]corev1.ServicePort{}, map[Ref]bool{}}
+	now := &there{map[Ref]*located{}, map[Ref]int{}}
 	for _, l := range p.objects {
 		if now.objects[l.Ref] == nil {
 			now.objects[l.Ref] = l
@@ -46,28 +46,14 @@ func (p *parser) checkSteps() {
 	}
 }
 
-func (t *there) clone() *there {
-	c := &there{map[Ref]*located{}, map[Ref]int{}, map[Ref][]corev1.ServicePort{}, map[Ref]bool{}}
-	for r, l := range t.objects {
-		c.objects[r] = l
-	}
-	for r, line := range t.gone {
-		c.gone[r] = line
-	}
-	for r, ports := range t.ports {
-		c.ports[r] = ports
-	}
-	for r := range t.patched {
-		c.patched[r] = true
-	}
-	return c
-}
+func (t *there) clone() *there { return &there{maps.Clone(t.objects), maps.Clone(t.gone)} }
 
-// or has what is there before or after a change: flows under the change may ask for either.
+// or has what is there before a change, and the places that are there after it: flows under the change may come from
+// either, but a Service's address is looked up before.
 func (t *there) or(after *there) *there {
-	c := after.clone()
-	for r, l := range t.objects {
-		if c.objects[r] == nil {
+	c := t.clone()
+	for r, l := range after.objects {
+		if c.objects[r] == nil && r.Kind != "service" {
 			c.objects[r] = l
 		}
 	}
@@ -83,7 +69,7 @@ func (p *parser) missing(at Pos, r Ref, now *there) bool {
 	case was:
 		p.problem(at, "there is no %s at this step: it was deleted in line %d", r, line)
 	case p.written(r) != nil:
-		p.problem(at, "there is no %s at this step: only a later one makes it", r)
+		p.problem(at, "there is no %s at this step: it is made later", r)
 	default:
 		p.problem(at, "there is no %s%s", r, p.nearest(r))
 	}
@@ -147,33 +133,27 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 			continue
 		}
 		if o, ok := now.objects[t.Ref].Object.Object.(*corev1.Service); ok {
-			p.checkServiceTarget(t, o, now)
+			p.checkServiceTarget(t, o)
 		}
 	}
 }
 
 // checkServiceTarget: a Service without an address cannot be asked. A number that is none of its ports can: it is a
 // question like any other.
-func (p *parser) checkServiceTarget(t Target, o *corev1.Service, now *there) {
-	if !now.patched[t.Ref] {
-		switch {
-		case o.Spec.Type == corev1.ServiceTypeExternalName:
-			p.problem(t.Pos, "%s is an ExternalName: it has no address to probe", t.Ref)
-			return
-		case o.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(o.Spec.ClusterIPs, corev1.ClusterIPNone):
-			p.problem(t.Pos, "%s is headless: it has no address to probe; probe its pods instead", t.Ref)
-			return
-		}
+func (p *parser) checkServiceTarget(t Target, o *corev1.Service) {
+	switch {
+	case o.Spec.Type == corev1.ServiceTypeExternalName:
+		p.problem(t.Pos, "%s is an ExternalName: it has no address to probe", t.Ref)
+		return
+	case o.Spec.ClusterIP == corev1.ClusterIPNone || slices.Contains(o.Spec.ClusterIPs, corev1.ClusterIPNone):
+		p.problem(t.Pos, "%s is headless: it has no address to probe; probe its pods instead", t.Ref)
+		return
 	}
 	if _, err := strconv.Atoi(t.Port); err == nil {
 		return
 	}
-	ports := o.Spec.Ports
-	if patched, ok := now.ports[t.Ref]; ok {
-		ports = patched
-	}
 	var names []string
-	for _, port := range ports {
+	for _, port := range o.Spec.Ports {
 		if port.Name != "" {
 			names = append(names, port.Name)
 		}
@@ -198,36 +178,43 @@ func (p *parser) checkChange(c *Change, now *there) *there {
 	for i, r := range c.Delete {
 		if !p.missing(p.at[c][i], r, next) {
 			delete(next.objects, r)
-			delete(next.ports, r)
-			delete(next.patched, r)
 			next.gone[r] = c.Line
 		}
 	}
-	var applied []*located
+	var fresh []*located
 	for _, o := range c.Apply {
 		l := p.locate(o)
 		next.objects[o.Ref] = l
 		delete(next.gone, o.Ref)
-		delete(next.ports, o.Ref)
-		delete(next.patched, o.Ref)
-		applied = append(applied, l)
+		fresh = append(fresh, l)
 	}
-	p.checkTogether(next, applied)
-	for _, m := range c.Merge {
+	for i, m := range c.Merge {
 		if p.missing(m.Pos, m.Ref, next) {
 			continue
 		}
-		next.patched[m.Ref] = true
-		var patch struct {
-			Spec struct {
-				Ports *[]corev1.ServicePort `json:"ports"`
-			} `json:"spec"`
-		}
-		if m.Ref.Kind == "service" && json.Unmarshal(m.JSON, &patch) == nil && patch.Spec.Ports != nil {
-			next.ports[m.Ref] = *patch.Spec.Ports // a merge patch replaces lists whole
-		}
+		l := p.patched(next.objects[m.Ref], p.patches[c][i])
+		next.objects[m.Ref] = l
+		fresh = append(fresh, l)
 	}
+	p.checkTogether(next, fresh)
 	return next
+}
+
+// patched is an object after a merge patch; the result is checked like any object.
+func (p *parser) patched(l *located, patch *value) *located {
+	if !l.sound {
+		return l
+	}
+	out := *l
+	out.v, out.named = l.v.merged(patch), Pos{}
+	out.Object.Object = kindOf(l.Ref.Kind).fresh()
+	if err := json.Unmarshal(out.v.json(), out.Object.Object); err != nil {
+		p.problem(patch.Pos, "after this patch %s is none: %v", l.Ref, err)
+		return l
+	}
+	out.Object.Object.(metav1.Object).SetNamespace(l.Ref.Namespace)
+	p.checkObject(&out)
+	return &out
 }
 
 // locate finds the text of what a change applies; an object that is only named has its problems told where it is named.
@@ -238,6 +225,6 @@ func (p *parser) locate(o Object) *located {
 		}
 	}
 	l := *p.written(o.Ref)
-	l.Pos, l.v = o.Pos, &value{Pos: o.Pos}
+	l.Pos, l.named = o.Pos, o.Pos
 	return &l
 }

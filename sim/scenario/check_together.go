@@ -23,7 +23,7 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 	nodes := false
 	for r, l := range now.objects {
 		nodes = nodes || r.Kind == "node"
-		if !isFresh[l] && !now.patched[r] { // a patch may have changed the address
+		if !isFresh[l] {
 			all = append(all, l)
 		}
 	}
@@ -33,9 +33,12 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 		if !l.sound || now.objects[l.Ref] != l {
 			continue
 		}
-		for _, o := range ownAddresses(l) {
+		own := ownAddresses(l)
+		for _, o := range own {
 			if other := have[o.addr]; other != nil && isFresh[l] {
 				p.problem(o.at, "%s is the address of %s (line %d) already", o.addr, other.Ref, other.Line)
+			} else if isFresh[l] {
+				p.checkOnce(l, o, own)
 			}
 			have[o.addr] = l
 		}
@@ -54,6 +57,34 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 	}
 }
 
+// checkOnce: the lab builds a pod once, and keeps a deleted one alive, so that who is still sent there is found out. So
+// it has the same address all the time, and nobody else ever has it.
+func (p *parser) checkOnce(l *located, o owned, own []owned) {
+	if l.Ref.Kind != "pod" {
+		return
+	}
+	if other := p.had[o.addr]; other != nil && other.Ref != l.Ref {
+		p.problem(o.at, "%s was the address of %s (line %d), which the lab keeps alive after it is deleted: give %s another", o.addr, other.Ref, other.Line, l.Ref)
+		return
+	}
+	p.had[o.addr] = l
+	family := home{l.Ref, o.addr.Is4()}
+	if main := own[slices.IndexFunc(own, func(a owned) bool { return a.addr.Is4() == o.addr.Is4() })]; main != o {
+		return // only the first of a family counts
+	}
+	if was, ok := p.homes[family]; ok && was.addr != o.addr {
+		p.problem(o.at, "%s had the address %s before (line %d), and a pod of the lab keeps it: give the new one another name", l.Ref, was.addr, was.at.Line)
+		return
+	}
+	p.homes[family] = o
+}
+
+// home is a pod in one family.
+type home struct {
+	Ref
+	ipv4 bool
+}
+
 type owned struct {
 	at   Pos
 	addr netip.Addr
@@ -64,7 +95,7 @@ type owned struct {
 func ownAddresses(l *located) (out []owned) {
 	add := func(text string, path ...any) {
 		if a, ok := cluster.ParseAddr(text); ok && !slices.ContainsFunc(out, func(o owned) bool { return o.addr == a }) {
-			out = append(out, owned{l.v.at(path...), a})
+			out = append(out, owned{l.place(path...), a})
 		}
 	}
 	switch o := l.Object.Object.(type) {
@@ -95,12 +126,12 @@ func ownAddresses(l *located) (out []owned) {
 // file may outlive its node, as in a cluster.
 func (p *parser) checkPlace(l *located, pod *corev1.Pod, now *there) {
 	r := Ref{Kind: "node", Name: pod.Spec.NodeName}
-	at := l.v.at("spec", "nodeName")
+	at := l.place("spec", "nodeName")
 	if p.missing(at, r, now) {
 		return
 	}
 	node, ok := now.objects[r].Object.Object.(*corev1.Node)
-	if !ok || pod.Spec.HostNetwork || now.patched[r] {
+	if !ok || pod.Spec.HostNetwork {
 		return
 	}
 	ranges := podRanges(node)
@@ -131,15 +162,15 @@ func podRanges(n *corev1.Node) (out []netip.Prefix) {
 
 // checkRanges: two nodes share no pod addresses.
 func (p *parser) checkRanges(l *located, n *corev1.Node, now *there) {
-	for r, other := range now.objects {
+	for _, other := range now.objects {
 		o, ok := other.Object.Object.(*corev1.Node)
-		if !ok || other == l || now.patched[r] || other.Line > l.Line {
+		if !ok || other == l || other.Line > l.Line {
 			continue
 		}
 		for i, mine := range podRanges(n) {
 			for _, theirs := range podRanges(o) {
 				if mine.Overlaps(theirs) {
-					p.problem(l.v.at("spec", "podCIDRs", i), "podCIDR %s overlaps %s of %s (line %d)", mine, theirs, other.Ref, other.Line)
+					p.problem(l.place("spec", "podCIDRs", i), "podCIDR %s overlaps %s of %s (line %d)", mine, theirs, other.Ref, other.Line)
 				}
 			}
 		}

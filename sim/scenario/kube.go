@@ -86,6 +86,8 @@ func (p *parser) kindFor(v *value, api, kind string) *kubeKind {
 			p.problem(v.at("apiVersion"), "%s is of apiVersion %q, not %q", kind, k.api, api)
 		case k.api == api && (strings.EqualFold(kind, k.kind) || strings.EqualFold(kind, k.kind+"s")):
 			p.problem(v.at("kind"), "unknown kind %q: did you mean %q?", kind, k.kind)
+		case k.api == api && kind == k.kind+"List":
+			p.problem(v.at("kind"), "a %s comes from the API itself: write kind List with apiVersion v1, and each item with its own kind, as kubectl prints them", kind)
 		default:
 			continue
 		}

@@ -1,7 +1,9 @@
 package scenario
 
 import (
+	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -13,7 +15,7 @@ func Parse(file string, text []byte) (*Scenario, error) {
 	p := &parser{
 		report:   &report{file: file},
 		scenario: &Scenario{File: file, Ignored: map[string]int{}},
-		at:       map[any][]Pos{},
+		at:       map[any][]Pos{}, patches: map[*Change][]*value{}, had: map[netip.Addr]*located{}, homes: map[home]owned{},
 	}
 	docs := p.documents(text)
 	if err := p.err(); err != nil && docs == nil {
@@ -38,15 +40,37 @@ func Parse(file string, text []byte) (*Scenario, error) {
 	p.checkObjects()
 	p.checkClients()
 	p.checkSteps()
-	if err := p.err(); err != nil {
-		return nil, err
+	if len(p.problems) > 0 {
+		p.misspelt()
+		return nil, p.err()
 	}
 	for _, l := range p.objects {
 		s.Objects = append(s.Objects, l.Object)
 	}
+	nodesFirst(s.Objects)
 	byPlace(p.warnings)
 	s.Warnings = p.warnings
 	return s, nil
+}
+
+// nodesFirst: a pod can only be put on a node that is there, but kubectl prints them as they were asked for.
+func nodesFirst(objects []Object) {
+	rank := func(o Object) int {
+		if o.Ref.Kind == "node" {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(objects, func(a, b Object) int { return rank(a) - rank(b) })
+}
+
+// misspelt makes problems of those warnings that look like slips: in a file that is wrong they may well be why.
+func (p *parser) misspelt() {
+	for _, w := range p.warnings {
+		if strings.Contains(w.What, "did you mean") {
+			p.problems = append(p.problems, w)
+		}
+	}
 }
 
 // parser is one file being read: first what each document says by itself, then whether they fit together.
@@ -62,6 +86,11 @@ type parser struct {
 	// lost: a change could not be read, so that what is there after that step is not known.
 	lost      bool
 	lostAfter int
+	// patches has the text of a Change's Merge.
+	patches map[*Change][]*value
+	// had is who has, or had before it was deleted, a pod's address; and where that was said.
+	had   map[netip.Addr]*located
+	homes map[home]owned
 	// at has the places of a Probe's From and a Change's Delete, which Ref has no room for.
 	at map[any][]Pos
 }
@@ -71,6 +100,15 @@ type located struct {
 	Object
 	v     *value
 	sound bool // it decoded; of what did not, only Ref is known
+	named Pos  // where a change names it instead of writing it: its problems there are told there
+}
+
+// place is that of a part of the object.
+func (l *located) place(path ...any) Pos {
+	if l.named != (Pos{}) {
+		return l.named
+	}
+	return l.v.at(path...)
 }
 
 // document takes one document, or one item of a List.

@@ -123,7 +123,7 @@ items:
 	if len(s.Warnings) > 0 || s.Name != "shop" || !s.Steps[0].Probe.Everything {
 		t.Errorf("name %q, steps %+v, warnings %v", s.Name, s.Steps, s.Warnings)
 	}
-	if got := s.Objects[1]; got.Ref != (Ref{"node", "", "node-2"}) || got.Pos != (Pos{6, 3}) {
+	if got := s.Objects[1]; got.Ref != (Ref{"node", "", "node-2"}) || got.Object.(*corev1.Node).Name != "node-2" || got.Pos != (Pos{6, 3}) {
 		t.Errorf("merged node: %+v", got)
 	}
 	port := s.Objects[2].Object.(*corev1.Service).Spec.Ports[0]

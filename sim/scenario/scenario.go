@@ -20,7 +20,7 @@ type Scenario struct {
 	About   string
 	Covers  []string // rows of the specification: "CIP-1"
 	Clients []Client
-	Objects []Object // the Kubernetes objects, in the order of the file
+	Objects []Object // the Kubernetes objects: Nodes first, since others stand on them, else in the order of the file
 	Steps   []Step
 	Family  Family // which addresses probes use; set by Variants
 
@@ -97,7 +97,7 @@ type Fair struct{ Bias float64 }
 type Change struct {
 	Pos
 	Delete []Ref
-	Apply  []Object // new or replaced; a reference to an object of this file means that object as it is written there
+	Apply  []Object // new or replaced, Nodes first; a reference to an object of this file means that object as it is written there
 	Merge  []Patch
 	Within time.Duration // by when a proxy without a barrier must have settled; 0 is 5 s
 	Wrongs *int          // wrong answers tolerated before that; nil is any number

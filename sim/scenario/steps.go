@@ -25,6 +25,10 @@ func (p *parser) probe(v *value) *Probe {
 		}
 		return pr
 	}
+	if v.kind != mapValue && v.kind != listValue {
+		p.problem(v.Pos, "a probe is the word \"everything\" or a map with from and to, not %s", v.what())
+		return pr
+	}
 	if !p.is(v, "a probe", probeFields...) {
 		return pr
 	}
@@ -116,6 +120,7 @@ func (p *parser) change(v *value) *Change {
 	for _, a := range p.oneOrMore(v.get("apply"), "apply") {
 		p.apply(a, c)
 	}
+	nodesFirst(c.Apply)
 	if m := v.get("merge"); !m.absent() {
 		p.merge(m, c)
 	}
@@ -134,6 +139,9 @@ func (p *parser) change(v *value) *Change {
 			p.problem(d.Pos, "during is empty: write \"during: {probe: {from: …, to: …}}\"")
 		} else {
 			c.During = p.probe(pr)
+			if fair := pr.get("fair"); !fair.absent() {
+				p.problem(fair.Pos, "under a change nothing is fair, for the shares change: probe for it in a step of its own")
+			}
 		}
 	}
 	return c
@@ -204,12 +212,17 @@ func (p *parser) merge(v *value, c *Change) {
 			p.problem(f.val.Pos, "the patch of %s must be a map, not %s", r, f.val.what())
 			continue
 		}
+		// A patch is written for this file, not pasted: a field that is not there is a slip, and would change nothing.
+		pasted := len(p.warnings)
 		p.fits(f.val, reflect.TypeOf(kindOf(r.Kind).fresh()).Elem(), "")
+		p.problems = append(p.problems, p.warnings[pasted:]...)
+		p.warnings = p.warnings[:pasted]
 		for _, fixed := range []string{"name", "namespace"} {
 			if have := f.val.get("metadata").get(fixed); have != nil {
 				p.problem(have.Pos, "a patch cannot change metadata.%s: delete the object and apply another", fixed)
 			}
 		}
 		c.Merge = append(c.Merge, Patch{Pos: f.Pos, Ref: r, JSON: f.val.json()})
+		p.patches[c] = append(p.patches[c], f.val)
 	}
 }

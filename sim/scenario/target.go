@@ -60,6 +60,8 @@ func parseRef(text, what string, kinds []string) (Ref, error) {
 		known = known || k == kind
 	}
 	switch {
+	case text == "":
+		return Ref{}, fmt.Errorf("%s has no name: write for example %s", what, strings.TrimSuffix(exampleOf(kinds[0]), ":80"))
 	case len(parts) == 1:
 		return Ref{}, fmt.Errorf("%q does not say what it is: write for example %s/%s", shorten(text), kinds[0], shorten(text))
 	case !known && kubectlNames[kind] != "":

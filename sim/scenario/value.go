@@ -103,6 +103,28 @@ func shorten(s string) string {
 	return s
 }
 
+// merged is the value after a JSON merge patch (RFC 7386 section 2), each part with the place where it was written.
+func (v *value) merged(patch *value) *value {
+	if patch.kind != mapValue {
+		return patch
+	}
+	out := &value{Pos: patch.Pos, kind: mapValue}
+	if v != nil && v.kind == mapValue {
+		out.Pos = v.Pos
+		for _, f := range v.fields {
+			if patch.get(f.key) == nil {
+				out.fields = append(out.fields, f)
+			}
+		}
+	}
+	for _, f := range patch.fields {
+		if f.val.kind != nullValue {
+			out.fields = append(out.fields, field{f.Pos, f.key, v.get(f.key).merged(f.val)})
+		}
+	}
+	return out
+}
+
 // json writes the value as JSON, keys in the order of the file.
 func (v *value) json() []byte {
 	var b bytes.Buffer
