@@ -1,8 +1,10 @@
 package control
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -25,14 +27,14 @@ func (s *State) address(v4 string, last int) netip.Addr {
 
 func (s *State) firstFree(what, v4 string, from, to int, taken func(netip.Addr) bool) (netip.Addr, error) {
 	for i := from; i <= to; i++ {
-		if a := s.address(v4, i); !taken(a) {
+		if a := s.address(v4, i); !taken(a) && !s.reserved[a] {
 			return a, nil
 		}
 	}
 	return netip.Addr{}, fmt.Errorf("no address is left for %s", what)
 }
 
-func (s *State) defaultNode(o *corev1.Node) {
+func (s *State) defaultNode(o *corev1.Node) error {
 	if len(o.Spec.PodCIDRs) == 0 && o.Spec.PodCIDR != "" {
 		o.Spec.PodCIDRs = []string{o.Spec.PodCIDR}
 	}
@@ -42,9 +44,10 @@ func (s *State) defaultNode(o *corev1.Node) {
 	}
 	if !hasIP {
 		a, err := s.firstFree("node "+o.Name, "192.168.50.0", 1, 60000, func(a netip.Addr) bool { return s.nodeHas(a) })
-		if err == nil {
-			o.Status.Addresses = append(o.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
+		if err != nil {
+			return err
 		}
+		o.Status.Addresses = append(o.Status.Addresses, corev1.NodeAddress{Type: corev1.NodeInternalIP, Address: a.String()})
 	}
 	if len(o.Spec.PodCIDRs) == 0 {
 		for n := 1; n < 256; n++ {
@@ -55,9 +58,11 @@ func (s *State) defaultNode(o *corev1.Node) {
 			}
 		}
 	}
-	if len(o.Spec.PodCIDRs) > 0 {
-		o.Spec.PodCIDR = o.Spec.PodCIDRs[0]
+	if len(o.Spec.PodCIDRs) == 0 {
+		return fmt.Errorf("no pod range is left for node %s", o.Name)
 	}
+	o.Spec.PodCIDR = o.Spec.PodCIDRs[0]
+	return nil
 }
 
 func (s *State) nodeHas(a netip.Addr) bool {
@@ -129,27 +134,42 @@ func (s *State) givePodIP(o *corev1.Pod, node *cluster.Node) error {
 		return nil
 	}
 	key := cluster.Key{Namespace: o.Namespace, Name: o.Name}
-	free := func(a netip.Addr) bool { // the pod's own from before, or one that nobody ever had
+	free := func(a netip.Addr) bool { // the pod's own from before, or one that nobody ever had or will have
 		who, taken := s.podIPs[a]
-		return !taken || who == key
+		return (!taken || who == key) && !s.reserved[a]
 	}
-	const first = 10 // below are gateways, by habit
 	for _, cidr := range node.PodCIDRs {
-		a := cidr.Masked().Addr()
-		for range first {
-			a = a.Next()
-		}
-		for cidr.Contains(a) && !free(a) {
-			a = a.Next()
-		}
-		if cidr.Contains(a) {
-			o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+		const first = 10 // below are gateways, by habit
+		for n := first; ; n++ {
+			a := inside(cidr, n)
+			if !cidr.Contains(a) {
+				break
+			}
+			if free(a) {
+				o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+				break
+			}
 		}
 	}
 	if len(o.Status.PodIPs) == 0 {
 		return fmt.Errorf("no address is left for pod/%s in %v of node %s", o.Name, node.PodCIDRs, node.Name)
 	}
 	return nil
+}
+
+// inside is the n-th address of a range; in IPv6 its last digits are those of n in decimal, as in the image of an IPv4
+// address: 10.244.1.10 and fd00:10:244:1::10.
+func inside(cidr netip.Prefix, n int) netip.Addr {
+	base := cidr.Masked().Addr()
+	if base.Is4() {
+		b := base.As4()
+		binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(n))
+		return netip.AddrFrom4(b)
+	}
+	digits, _ := strconv.ParseUint(strconv.Itoa(n), 16, 64)
+	b := base.As16()
+	binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+digits)
+	return netip.AddrFrom16(b)
 }
 
 // defaultService does what the API server does (pkg/registry/core/service/storage/alloc.go), as far as packets show it.

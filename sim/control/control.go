@@ -28,6 +28,7 @@ type State struct {
 	derived  map[cluster.Key][]*discoveryv1.EndpointSlice // by Service
 	byNS     map[string]map[cluster.Key]bool              // Services of a namespace that have a selector
 	podIPs   map[netip.Addr]cluster.Key                   // who has, or had last, an address: none is given out twice
+	reserved map[netip.Addr]bool                          // written in the objects, now or later: never given out; shared
 	snapshot *cluster.Snapshot
 }
 
@@ -38,6 +39,19 @@ func New(ipv6 bool) *State {
 		written: map[cluster.Key]*discoveryv1.EndpointSlice{}, derived: map[cluster.Key][]*discoveryv1.EndpointSlice{},
 		byNS: map[string]map[cluster.Key]bool{}, podIPs: map[netip.Addr]cluster.Key{}, snapshot: &cluster.Snapshot{},
 	}
+}
+
+// Reserve returns the state with addresses that are never given out, since some object is written with them, or will be.
+func (s *State) Reserve(addrs ...netip.Addr) *State {
+	c := *s
+	c.reserved = maps.Clone(s.reserved)
+	if c.reserved == nil {
+		c.reserved = map[netip.Addr]bool{}
+	}
+	for _, a := range addrs {
+		c.reserved[a] = true
+	}
+	return &c
 }
 
 func (s *State) clone() *State {
@@ -131,7 +145,9 @@ func (s *State) putNode(o *corev1.Node) error {
 	if _, ok := s.nodes[o.Name]; !ok {
 		s.order = append(s.order, o.Name)
 	}
-	s.defaultNode(o)
+	if err := s.defaultNode(o); err != nil {
+		return err
+	}
 	s.nodes[o.Name] = o
 	s.snapshot = s.snapshot.WithNode(o)
 	return nil

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +148,7 @@ func TestAllocation(t *testing.T) {
 		node, cidr, pod, want string
 	}{
 		{false, "192.168.50.2", "10.244.2.0/24", "10.244.2.10", "10.96.0.11"},
-		{true, "fd00:192:168:50::2", "fd00:10:244:2::/64", "fd00:10:244:2::a", "fd00:10:96:0::11"},
+		{true, "fd00:192:168:50::2", "fd00:10:244:2::/64", "fd00:10:244:2::10", "fd00:10:96:0::11"},
 	} {
 		p := pod("p")
 		p.Spec.NodeName = "n2"
@@ -233,5 +234,23 @@ func TestHandWrittenSlices(t *testing.T) {
 	s = mustWith(t, s, moved)
 	if count() != 0 {
 		t.Errorf("%d slices of the Service that the slice no longer names", count())
+	}
+}
+
+// What is written somewhere is never given to somebody else, whichever comes first.
+func TestWrittenAddressesAreReserved(t *testing.T) {
+	s := New(false).Reserve(netip.MustParseAddr("10.244.1.10"), netip.MustParseAddr("10.96.0.10"), netip.MustParseAddr("192.168.50.1"))
+	s = mustWith(t, s, node("n1"), pod("a"), service("web", intstr.FromInt32(80)))
+	got := []string{s.Nodes()[0].Status.Addresses[0].Address, s.Pods()[0].Status.PodIP, s.Get("service", "default", "web").(*corev1.Service).Spec.ClusterIP}
+	if d := cmp.Diff(got, []string{"192.168.50.2", "10.244.1.11", "10.96.0.11"}); d != "" {
+		t.Errorf("(-got +want):\n%s", d)
+	}
+	gone, err := s.Without("pod", "default", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone = mustWith(t, gone, pod("b"), pod("a"))
+	if got := []string{gone.Pods()[0].Status.PodIP, gone.Pods()[1].Status.PodIP}; got[0] != "10.244.1.11" || got[1] != "10.244.1.12" {
+		t.Errorf("a pod that comes back has %s and the new one %s: the address of a deleted pod is its own", got[0], got[1])
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"svclab/proxycore/cluster"
 	"svclab/reports/verdict"
 	"svclab/sim/engine"
@@ -190,11 +192,30 @@ func TestChangesUnderFlows(t *testing.T) {
 	}
 }
 
+// The parser refuses such a file with its line; whoever makes a Scenario otherwise hears of it here.
 func TestPlansThatCannotBe(t *testing.T) {
-	s := story(t, "  - change: {delete: pod/web-2, apply: {apiVersion: v1, kind: Pod, metadata: {name: web-3}, spec: {containers: []}, status: {podIP: 10.244.1.12}}}\n"+probe)
+	const same = "10.244.1.99"
+	s := story(t, "  - change: {delete: pod/web-2, apply: {apiVersion: v1, kind: Pod, metadata: {name: web-3}, spec: {containers: []}, status: {podIP: "+same+"}}}\n"+probe)
+	for _, o := range s.Objects {
+		if o.Ref.Name == "web-2" {
+			o.Object.(*corev1.Pod).Status.PodIP = same
+		}
+	}
 	c := runIn(t, s, func(*spoilt) {})
-	want := "story.yaml: pod/web-2 and pod/web-3 have the same address 10.244.1.12; a deleted pod stays alive in the lab, so give the later one another"
+	want := "story.yaml: pod/web-2 and pod/web-3 have the same address 10.244.1.99; a deleted pod stays alive in the lab, so give the later one another"
 	if c.Verdict != verdict.Broken || c.Why != want {
 		t.Errorf("%s: %q\nwant %q", c.Verdict, c.Why, want)
+	}
+}
+
+// The words for "expect" are those of the worlds.
+func TestOutcomesHaveTheSameWords(t *testing.T) {
+	for i, w := range scenario.Outcomes {
+		if o, err := world.ParseOutcome(w); err != nil || int(o) != i {
+			t.Errorf("%q: %v, %v", w, o, err)
+		}
+	}
+	if got := world.Silent.String(); got != scenario.Outcomes[len(scenario.Outcomes)-1] {
+		t.Errorf("the last outcome is %q", got)
 	}
 }

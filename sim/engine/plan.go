@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"svclab/proxycore/cluster"
 	"svclab/sim/control"
@@ -26,12 +27,9 @@ type plan struct {
 
 func newPlan(sc *scenario.Scenario) (*plan, error) {
 	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
-	start := control.New(sc.Family == scenario.IPv6)
-	for _, o := range sc.Objects {
-		var err error
-		if start, err = start.With(o.Object); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", sc.File, o.Line, err)
-		}
+	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).With(objects(sc.Objects)...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", sc.File, err)
 	}
 	p.states = []*control.State{start}
 	now := 0
@@ -54,6 +52,50 @@ func newPlan(sc *scenario.Scenario) (*plan, error) {
 		p.after = append(p.after, now)
 	}
 	return p, p.survey(sc)
+}
+
+func objects(list []scenario.Object) (out []runtime.Object) {
+	for _, o := range list {
+		out = append(out, o.Object)
+	}
+	return out
+}
+
+// written is every address that the scenario gives to some object at any time.
+func written(sc *scenario.Scenario) (addrs []netip.Addr) {
+	all := objects(sc.Objects)
+	for i := range sc.Steps {
+		if c := sc.Steps[i].Change; c != nil {
+			all = append(all, objects(c.Apply)...)
+		}
+	}
+	add := func(texts ...string) {
+		for _, t := range texts {
+			if a, ok := cluster.ParseAddr(t); ok {
+				addrs = append(addrs, a)
+			}
+		}
+	}
+	for _, o := range all {
+		switch o := o.(type) {
+		case *corev1.Node:
+			for _, a := range o.Status.Addresses {
+				add(a.Address)
+			}
+		case *corev1.Pod:
+			add(o.Status.PodIP)
+			for _, ip := range o.Status.PodIPs {
+				add(ip.IP)
+			}
+		case *corev1.Service:
+			add(o.Spec.ClusterIP)
+			add(o.Spec.ClusterIPs...)
+		}
+	}
+	for _, c := range sc.Clients {
+		addrs = append(addrs, c.Addresses...)
+	}
+	return addrs
 }
 
 // play makes one change: deletions, then applications, then patches.
