@@ -42,7 +42,12 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 	}
 }
 
-// phases of a run, and the scenario whose run stays in that phase for a while.
+// aloneEnv is set where nothing else on the machine makes namespaces meanwhile, as CI does: then they are compared too.
+// Elsewhere other tests may have theirs, and the proof is that a namespace lives by processes, descriptors and mounts
+// alone, of which none is left.
+const aloneEnv = "SVCLAB_ALONE"
+
+// killPhases are the phases of a run, and the scenario whose run stays in that phase for a while.
 var killPhases = []struct{ phase, scenario string }{
 	{"sandbox", "hairpin"}, {"build", "hairpin"}, {"program", "scale"}, {"probe", "scale"}, {"close", "hairpin"},
 }
@@ -82,9 +87,11 @@ func killMany(t *testing.T, bin string, prefix []string) {
 		})
 	}
 	wait.Wait()
-	for _, ns := range machine(t)["namespaces"] { // in the end: while runs go on they have theirs
-		if !slices.Contains(before["namespaces"], ns) {
-			t.Errorf("a network namespace is left: %s", ns)
+	if os.Getenv(aloneEnv) != "" {
+		for _, ns := range machine(t)["namespaces"] { // in the end: while runs go on they have theirs
+			if !slices.Contains(before["namespaces"], ns) {
+				t.Errorf("a network namespace is left: %s", ns)
+			}
 		}
 	}
 	for _, p := range killPhases {
