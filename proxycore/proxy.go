@@ -113,6 +113,21 @@ func (p *Proxy) clean(ctx context.Context) error {
 	return nil
 }
 
+// Heal reads the kernel, and reconciles everything when it does not hold what it should. Before the first Apply there is
+// nothing to hold.
+func (p *Proxy) Heal(ctx context.Context) error {
+	if p.last == nil {
+		return nil
+	}
+	if !p.dirty {
+		if p.backend.Check(ctx) == nil {
+			return nil
+		}
+		p.dirty = true
+	}
+	return p.Apply(ctx, p.last)
+}
+
 // Barrier returns nil at once: Apply does not return before its state is in force.
 func (p *Proxy) Barrier(context.Context) error { return nil }
 
