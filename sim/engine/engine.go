@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -42,26 +41,18 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) verdict.Case {
 		Scenario: sc.Name, About: sc.About, File: sc.File, Variant: string(sc.Family), Proxy: o.Proxy,
 		Covers: sc.Covers, Seed: o.Seed,
 	}
-	if o.Senders == 0 {
-		o.Senders = 8
-	}
-	if o.Progress == nil {
-		o.Progress = func(string) {}
-	}
+	o.defaults()
 	plan, err := newPlan(sc)
 	if err != nil {
 		c.Verdict, c.Why = verdict.Broken, err.Error()
 		return c
 	}
-	name := fnv.New64a()
-	name.Write([]byte(c.ID()))
-	w, err := o.Open(ctx, plan.topology, rand.New(rand.NewPCG(o.Seed, name.Sum64())))
+	w, err := o.open(ctx, &c, plan)
 	if err != nil {
 		c.Verdict, c.Why = verdict.Broken, err.Error()
 		return c
 	}
-	r := &run{options: o, scenario: sc, plan: plan, world: w, history: oracle.NewHistory(plan.topology), result: &c}
-	r.barrier = hasBarrier(w)
+	r := newRun(o, sc, plan, w, &c)
 	r.steps(ctx)
 	if a, ok := w.(interface {
 		Artifacts(context.Context) map[string]string
@@ -107,7 +98,6 @@ type errProxy struct{ error }
 func (e errProxy) Unwrap() error { return e.error }
 
 func (r *run) steps(ctx context.Context) {
-	r.most = map[string]int{}
 	if err := r.apply(ctx, 0); err != nil {
 		r.end(verdict.Step{Line: r.scenario.Line, Kind: "start", Text: "the state at the start"}, err)
 		return
@@ -126,6 +116,18 @@ func (r *run) steps(ctx context.Context) {
 			step.Kind, step.Text = "change", changeText(s.Change)
 			r.options.Progress(step.Text)
 			err = r.change(ctx, s.Change, r.plan.after[i], &step)
+		case s.Restart != nil:
+			step.Kind, step.Text = "restart", restartText(s.Restart)
+			r.options.Progress(step.Text)
+			err = r.restart(ctx, s.Restart, &step)
+		case s.Flush != nil:
+			step.Kind, step.Text = "flush", "flush the rules of "+nodesText(s.Flush.Nodes)
+			r.options.Progress(step.Text)
+			err = r.flush(ctx, s.Flush, &step)
+		case s.Wait != nil:
+			step.Kind, step.Text = "wait", "wait "+s.Wait.For.String()
+			r.options.Progress(step.Text)
+			err = r.wait(ctx, s.Wait)
 		}
 		r.late(&step)
 		step.Took = time.Since(began)

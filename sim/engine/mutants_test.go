@@ -142,3 +142,20 @@ func TestModelMutantsAreKilled(t *testing.T) {
 		t.Errorf("%d mutants", len(oracle.Mutants))
 	}
 }
+
+// In the model every way through the states ends alike.
+func TestModelPassesEveryExpansion(t *testing.T) {
+	for _, s := range bundled(t) {
+		for _, e := range engine.Expanders {
+			c := engine.Expand(context.Background(), s, e, engine.Options{
+				Proxy: "model", Seed: 1, Senders: 1,
+				Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) {
+					return oracle.NewModel(t, rng), nil
+				},
+			})
+			if c.Verdict != verdict.Pass {
+				t.Errorf("%s: %s: %s", c.ID(), c.Verdict, c.Why)
+			}
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (r *run) under(ctx context.Context, p *scenario.Probe, n int, make func(int
 	if p.Session != "" {
 		senders = 1
 	}
-	var sent atomic.Int64
+	var sent, begun atomic.Int64
 	var changesDone atomic.Bool
 	moved := sync.NewCond(&sync.Mutex{})
 	wake := func() { // under the lock, or the change loop could miss it between its look and its sleep
@@ -87,12 +87,20 @@ func (r *run) under(ctx context.Context, p *scenario.Probe, n int, make func(int
 		moved.L.Unlock()
 	}
 	var wait sync.WaitGroup
+	started := time.Now()
 	for worker := range senders {
 		wait.Go(func() {
 			for i := worker; ctx.Err() == nil && (sent.Load() < int64(flows) || !changesDone.Load()); i++ {
 				g := groups[i%len(groups)]
 				if g.hopeless() {
 					break
+				}
+				if p.Rate > 0 { // the k-th flow is due then; a sender that is late does not wait
+					due := started.Add(time.Duration(begun.Add(1)-1) * time.Second / time.Duration(p.Rate))
+					select {
+					case <-time.After(time.Until(due)):
+					case <-ctx.Done():
+					}
 				}
 				if err := g.one(ctx); err != nil {
 					cancel(err)
@@ -114,7 +122,7 @@ func (r *run) under(ctx context.Context, p *scenario.Probe, n int, make func(int
 	began := time.Now()
 	made := 0
 	for ; made < n && ctx.Err() == nil && !gaveUp(); made++ {
-		due := int64(made) * int64(flows) / int64(n)
+		due := int64(2*made+1) * int64(flows) / int64(2*n) // spread evenly, a single change in the middle
 		moved.L.Lock()
 		for sent.Load() < due && ctx.Err() == nil && !gaveUp() {
 			moved.Wait()
@@ -133,6 +141,8 @@ func (r *run) under(ctx context.Context, p *scenario.Probe, n int, make func(int
 	for _, g := range groups {
 		g.file(step)
 	}
-	step.Notes = append(step.Notes, fmt.Sprintf("%d changes in %s under %d flows, %s a change on average", made, round(took), sent.Load(), round(took/time.Duration(max(made, 1)))))
+	if n > 1 {
+		step.Notes = append(step.Notes, fmt.Sprintf("%d changes in %s under %d flows, %s a change on average", made, round(took), sent.Load(), round(took/time.Duration(max(made, 1)))))
+	}
 	return nil
 }

@@ -85,7 +85,7 @@ func (r *run) send(ctx context.Context, f world.Flow, expected oracle.Answer, im
 	if impatient {
 		f.Wait = impatience
 	}
-	if len(expected.Cases) == 0 && onlySilence(expected.Mute) {
+	if expectsSilence(expected) {
 		f.Wait = silence
 	}
 	o, err := r.world.Send(ctx, f)
@@ -103,13 +103,9 @@ const (
 	silence    = 300 * time.Millisecond
 )
 
-func onlySilence(mute []world.Outcome) bool {
-	for _, o := range mute {
-		if o != world.Silent {
-			return false
-		}
-	}
-	return len(mute) > 0
+// expectsSilence: nobody may answer, and silence is the likeliest end. What else is permitted would come at once.
+func expectsSilence(a oracle.Answer) bool {
+	return len(a.Cases) == 0 && len(a.Mute) > 0 && a.Mute[0] == world.Silent
 }
 
 // ask sends as many flows as one question needs, and judges them.
@@ -125,7 +121,10 @@ func (r *run) ask(ctx context.Context, p *scenario.Probe, q question) (*group, e
 	if err := g.sendAll(ctx, n, senders); err != nil {
 		return nil, err
 	}
-	g.everyone(n)
+	now = time.Now()
+	if after := oracle.Expect(r.history, g.flow, now, now); len(after.Cases) == len(g.expected.Cases) {
+		g.everyone(n) // not where the first answer settled the others, as with session affinity
+	}
 	if p.Fair != nil {
 		g.fair(p.Fair)
 	}
@@ -144,7 +143,7 @@ func (r *run) number(p *scenario.Probe, g *group) int {
 		return 1
 	case p.Fair != nil && len(g.expected.Cases) > 1:
 		return stat.FlowsForBias(weights(g.expected.Cases), p.Fair.Bias, falseAlarm, power)
-	case len(g.expected.Cases) == 0 && onlySilence(g.expected.Mute):
+	case expectsSilence(g.expected):
 		return min(stat.FlowsToSee(1/float64(most), missed), 20)
 	}
 	return stat.FlowsToSee(1/float64(most), missed)

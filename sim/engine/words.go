@@ -72,3 +72,18 @@ func changeText(c *scenario.Change) string {
 	}
 	return text
 }
+
+func restartText(s *scenario.Restart) string {
+	text := "restart the proxies of " + nodesText(s.Nodes)
+	if s.During != nil {
+		text += ", under new flows"
+	}
+	return text
+}
+
+func nodesText(names []string) string {
+	if len(names) == 0 {
+		return "all nodes"
+	}
+	return strings.Join(names, ", ")
+}

@@ -31,6 +31,8 @@ func (l *Lab) Explain(ctx context.Context, f world.Flow, o world.Observation) (t
 	if n == nil {
 		return t, false, nil
 	}
+	l.looking.Lock()
+	defer l.looking.Unlock()
 	entries, err := n.entries(ctx, uint8(f.Proto))
 	if err != nil {
 		return t, false, err

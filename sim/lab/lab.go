@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"svclab/nsnet"
@@ -49,8 +50,11 @@ type Lab struct {
 	nodes    []*node // in the order of the topology
 	places   map[world.Place]*place
 	servers  []closer
+	newProxy func(node *world.Host, ns *nsnet.NS) (NodeProxy, error)
+	state    *cluster.Snapshot // the last that was applied
 	phase    func(string)
 
+	looking  sync.Mutex // guards the nodes' proxies and memories: flows may be explained while a proxy is restarted
 	mu       sync.Mutex // guards what Send leaves behind
 	sessions map[sessionKey]*session
 	parked   []*parked
@@ -64,6 +68,7 @@ type closer interface{ Close() error }
 type node struct {
 	*place
 	proxy  NodeProxy
+	former []NodeProxy        // abandoned by Restart
 	memory *conntrack.Cleaner // for reading connection tracking; nil until needed
 }
 
@@ -77,7 +82,7 @@ type place struct {
 
 // Open builds the lab: namespaces, wires, servers, proxies; no state is applied yet. When it fails it leaves nothing.
 func Open(ctx context.Context, o Options) (_ *Lab, err error) {
-	l := &Lab{topology: o.Topology, places: map[world.Place]*place{}, sessions: map[sessionKey]*session{}, phase: o.Phase}
+	l := &Lab{topology: o.Topology, places: map[world.Place]*place{}, sessions: map[sessionKey]*session{}, phase: o.Phase, newProxy: o.Proxy}
 	if l.phase == nil {
 		l.phase = func(string) {}
 	}
@@ -107,6 +112,7 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 // Apply gives the state to the proxy of every node, one after the other, as a slow watch would.
 func (l *Lab) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	l.phase("program")
+	l.state = s
 	for _, n := range l.nodes {
 		if err := n.proxy.Apply(ctx, s); err != nil {
 			return err
@@ -151,6 +157,25 @@ func (l *Lab) Check(ctx context.Context) error {
 	return nil
 }
 
+// Dump is what every proxy that can tell has programmed, node by node.
+func (l *Lab) Dump(ctx context.Context) (string, error) {
+	var b strings.Builder
+	for _, n := range l.nodes {
+		d, ok := n.proxy.(interface {
+			Dump(context.Context) (string, error)
+		})
+		if !ok {
+			continue
+		}
+		text, err := d.Dump(ctx)
+		if err != nil {
+			return "", fmt.Errorf("dump node %s: %w", n.host.Name, err)
+		}
+		fmt.Fprintf(&b, "node %s\n%s", n.host.Name, text)
+	}
+	return b.String(), nil
+}
+
 // Close takes everything down. It may be called twice.
 func (l *Lab) Close() error {
 	l.mu.Lock()
@@ -165,6 +190,9 @@ func (l *Lab) Close() error {
 	for _, n := range l.nodes {
 		if n.proxy != nil {
 			errs = append(errs, n.proxy.Close())
+		}
+		for _, p := range n.former {
+			errs = append(errs, p.Close())
 		}
 		if n.memory != nil {
 			errs = append(errs, n.memory.Close())

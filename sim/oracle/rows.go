@@ -38,6 +38,7 @@ var Rows = []Row{
 	{"CIP-15", "An ExternalName Service is not served.", "svc:1423; ipt_test:3034", ""},
 	{"CIP-16", "A Service with the label service.kubernetes.io/service-proxy-name is left to another proxy.",
 		"svc:2294; cmd/kube-proxy/app/server.go:573", ""},
+	{"CIP-18", "Several Services may share their pods: each is a front of its own, and removing one does not disturb the other.", "net:280", ""},
 	{"CIP-19", "When a Service is deleted its ClusterIP serves no new flow.", "svc:1125", ""},
 	{"CIP-20", "New flows use the current endpoints and never a removed one.", "net:325, 342; ipt_test:3193", ""},
 	{"CIP-21", "The endpoints of a Service are those of all slices that name it, whoever wrote them.",
@@ -61,6 +62,8 @@ var Rows = []Row{
 	{"TERM-2", "Without a ready endpoint, those that terminate but still serve get the new flows.", "KEP-1669; svc:2920", ""},
 	{"TERM-6", "An endpoint that terminates and serves no more is never used.", "KEP-1669; ipt_test:4285", ""},
 	{"TERM-7", "An endpoint that is not ready and does not terminate is never used.", "pkg/proxy/topology_test.go:49; svc:2068", ""},
+	{"TERM-10", "With publishNotReadyAddresses pods are asked whether they are ready or not: their slices say ready.", "svc:1792; svc:1948", ""},
+	{"TERM-11", "Without it, a Service whose pods are all unready refuses.", "svc:2068", ""},
 
 	{"NE-1", "Without a usable endpoint a client is refused at once: ICMP port unreachable, for TCP too.",
 		"svc:2419; ipt_test:1818; nft_test:456", ""},
@@ -90,4 +93,7 @@ var Rows = []Row{
 	{"M-16", "Each family works on its own: who has no address of a family cannot use it.", "dual_stack.go:170", ""},
 	{"SRC-8", "Where a node's own address is seen, it is that of the interface towards the server: to its own pod it may be a link-local one.",
 		"svc:2796 (comment); masquerade is the kernel's", ""},
+	{"LIFE-2", "A proxy that restarts takes over what it finds: neither old nor new flows notice.", "svc:1207; nft_test:4253 TestSyncProxyRulesStartup", ""},
+	{"LIFE-3", "Rules that somebody else flushes come back.", "ipt:314 (canary chain); net:548",
+		"How soon: kube-proxy's nftables mode heals at a full sync only."},
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"svclab/nsnet"
 	"svclab/proxycore"
@@ -99,9 +100,12 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		if p.mutant != nil {
 			return unchecked{core}, nil
 		}
-		return core, nil
+		return proxycore.Keep(core, healPeriod), nil
 	}
 }
+
+// healPeriod is how often our own core looks after its rules: a foreign flush is healed within this and one full sync.
+const healPeriod = time.Second
 
 // unchecked is a mutant's proxy: packets are to find it out, not a look at its rules.
 type unchecked struct{ *proxycore.Proxy }

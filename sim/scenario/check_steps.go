@@ -42,6 +42,13 @@ func (p *parser) checkSteps() {
 			if s.Change.Repeat%2 == 0 && s.Change.Repeat > 0 {
 				now = before // the last change takes the one before back
 			}
+		case s.Restart != nil:
+			p.checkNodes(s.Restart, s.Restart.Nodes, now)
+			if d := s.Restart.During; d != nil {
+				p.checkProbe(d, now)
+			}
+		case s.Flush != nil:
+			p.checkNodes(s.Flush, s.Flush.Nodes, now)
 		}
 	}
 }

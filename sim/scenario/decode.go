@@ -203,7 +203,7 @@ func (p *parser) step(v *value) Step {
 		switch {
 		case slices.Contains(Kinds, f.key):
 			kinds = append(kinds, f)
-		case slices.Contains(probeFields, f.key) || slices.Contains(changeFields, f.key):
+		case slices.Contains(probeFields, f.key) || slices.Contains(changeFields, f.key) || slices.Contains(restartFields, f.key):
 			beside = true
 			p.problem(f.Pos, "%q stands beside the step, not in it: indent it further", f.key)
 		default:
@@ -223,9 +223,15 @@ func (p *parser) step(v *value) Step {
 		s.Probe = p.probe(kinds[0].val)
 	case "change":
 		s.Change = p.change(kinds[0].val)
+	case "restart":
+		s.Restart = p.restart(kinds[0].val)
+	case "flush":
+		s.Flush = p.flush(kinds[0].val)
+	case "wait":
+		s.Wait = &Wait{Pos: kinds[0].val.Pos, For: p.duration(kinds[0].val, "wait")}
 	}
 	if len(p.problems) > before {
-		s.Probe, s.Change = nil, nil
+		s = Step{Pos: v.Pos}
 		p.lost = p.lost || kinds[0].key == "change"
 	}
 	return s

@@ -70,12 +70,15 @@ type Target struct {
 // Step is one step; exactly one of its kinds is set. The order here is the order in which a newcomer should read them.
 type Step struct {
 	Pos
-	Probe  *Probe
-	Change *Change
+	Probe   *Probe
+	Change  *Change
+	Restart *Restart
+	Flush   *Flush
+	Wait    *Wait
 }
 
 // Kinds are the words for the kinds of step.
-var Kinds = []string{"probe", "change"}
+var Kinds = []string{"probe", "change", "restart", "flush", "wait"}
 
 // Probe asks questions: flows from each of From to each of To.
 type Probe struct {
@@ -86,6 +89,7 @@ type Probe struct {
 	Fair       *Fair  // judge the distribution as well
 	Session    string // one socket for all flows of that name: UDP keeps its source port, TCP its connection
 	Flows      int    // how many; 0 lets the engine choose (design section 7)
+	Rate       int    // at most so many a second; 0: as fast as they go
 	Expect     string // the author's own claim, an outcome's word: "refused"; empty: whatever the oracle says
 	Via        string // clients: the node to enter by
 }
@@ -110,4 +114,26 @@ type Patch struct {
 	Pos
 	Ref  Ref
 	JSON []byte
+}
+
+// Restart ends proxies as kill -9 would, leaving their rules, and starts new ones that take over.
+type Restart struct {
+	Pos
+	Nodes  []string      // whose; empty: all
+	Down   time.Duration // how long there is none
+	During *Probe        // flows sent meanwhile
+}
+
+// Flush is somebody else removing all rules of the nodes' packet filters, the proxies' included.
+type Flush struct {
+	Pos
+	Nodes  []string      // whose; empty: all
+	Within time.Duration // by when the proxy must have healed them; 0 is 5 s
+	Wrongs *int          // wrong answers tolerated before that; nil is any number
+}
+
+// Wait lets time pass, for what expires by itself. It is no way to wait for a proxy: that is measured.
+type Wait struct {
+	Pos
+	For time.Duration
 }

@@ -7,10 +7,12 @@ import (
 )
 
 var (
-	probeFields  = []string{"from", "to", "fair", "session", "flows", "expect", "via"}
-	changeFields = []string{"delete", "apply", "merge", "within", "wrongs", "repeat", "during"}
-	fromKinds    = []string{"pod", "node", "client"}
-	objectKinds  = []string{"pod", "service", "node", "endpointslice"}
+	probeFields   = []string{"from", "to", "fair", "session", "flows", "rate", "expect", "via"}
+	changeFields  = []string{"delete", "apply", "merge", "within", "wrongs", "repeat", "during"}
+	restartFields = []string{"nodes", "down", "during"}
+	flushFields   = []string{"nodes", "within", "wrongs"}
+	fromKinds     = []string{"pod", "node", "client"}
+	objectKinds   = []string{"pod", "service", "node", "endpointslice"}
 )
 
 // Outcomes are the words for "expect". They are those of sim/world, which the language does not import; a test of the
@@ -52,6 +54,7 @@ func (p *parser) probe(v *value) *Probe {
 		p.problem(v.Pos, "the probe goes nowhere: add \"to: service/…:80\", or write \"probe: everything\"")
 	}
 	pr.Flows = p.number(v.get("flows"), "flows", 1)
+	pr.Rate = p.number(v.get("rate"), "rate", 1)
 	pr.Session = p.text(v.get("session"), "session")
 	if e := v.get("expect"); !e.absent() {
 		if pr.Expect = p.text(e, "expect"); e.kind == stringValue && !slices.Contains(Outcomes, pr.Expect) {
@@ -134,17 +137,24 @@ func (p *parser) change(v *value) *Change {
 		c.Wrongs = &n
 	}
 	c.Repeat = p.number(v.get("repeat"), "repeat", 1)
-	if d := v.get("during"); !d.absent() && p.is(d, "during", "probe") {
-		if pr := d.get("probe"); pr.absent() {
-			p.problem(d.Pos, "during is empty: write \"during: {probe: {from: …, to: …}}\"")
-		} else {
-			c.During = p.probe(pr)
-			if fair := pr.get("fair"); !fair.absent() {
-				p.problem(fair.Pos, "under a change nothing is fair, for the shares change: probe for it in a step of its own")
-			}
-		}
-	}
+	c.During = p.during(v.get("during"))
 	return c
+}
+
+// during reads the flows that are sent while a step does something else.
+func (p *parser) during(d *value) *Probe {
+	if d.absent() || !p.is(d, "during", "probe") {
+		return nil
+	}
+	pr := d.get("probe")
+	if pr.absent() {
+		p.problem(d.Pos, "during is empty: write \"during: {probe: {from: …, to: …}}\"")
+		return nil
+	}
+	if fair := pr.get("fair"); !fair.absent() {
+		p.problem(fair.Pos, "under a change nothing is fair, for the shares change: probe for it in a step of its own")
+	}
+	return p.probe(pr)
 }
 
 // apply takes an object written here, or the name of one that is written elsewhere in the file.

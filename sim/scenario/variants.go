@@ -58,6 +58,11 @@ func (s *Scenario) mapped(text func(string) string, addr func(netip.Addr) netip.
 		if step.Change != nil {
 			c.Steps[i].Change = m.change(step.Change)
 		}
+		if step.Restart != nil && step.Restart.During != nil {
+			r := *step.Restart
+			r.During = m.probe(r.During)
+			c.Steps[i].Restart = &r
+		}
 	}
 	return &c
 }

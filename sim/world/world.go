@@ -173,6 +173,18 @@ type Barrier interface {
 	Barrier(ctx context.Context) error
 }
 
+// Restarter is optional to a World that has proxies: it ends those of some nodes (none named: of all) as kill -9 would, and
+// after the time down starts new ones, which take over what they find. It returns when the last state is in force again.
+type Restarter interface {
+	Restart(ctx context.Context, nodes []string, down time.Duration) error
+}
+
+// Flusher is optional to a World that has packet filters: it empties those of some nodes (none named: of all), as an
+// administrator's mistake would.
+type Flusher interface {
+	Flush(ctx context.Context, nodes []string) error
+}
+
 // Late is optional to a World: the answers that came after their flow was already called Silent, since the last call.
 // A late answer is a wrong answer.
 type Late interface {
