@@ -10,24 +10,17 @@ import (
 	"svclab/reports/verdict"
 )
 
-// Folder files a run under dir: <dir>/<time>-<seed>/ with report.json, report.txt, and for every case that did not pass
-// a folder of artifacts; <dir>/latest is a link to it. It returns the folder's path.
+// Folder files a run under dir: <dir>/<time>-<seed>/ with report.json, report.txt, report.md, junit.xml, and for every
+// case that did not pass a folder of artifacts; <dir>/latest is a link to it. It returns the folder's path.
 func Folder(dir string, r *verdict.Run) (string, error) {
 	name := fmt.Sprintf("%s-%d", r.Started.UTC().Format("20060102T150405.000Z"), r.Seed)
 	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", fmt.Errorf("make report folder: %w", err)
 	}
-	for file, write := range map[string]func(*bytes.Buffer) error{
-		"report.json": func(b *bytes.Buffer) error { return JSON(b, r) },
-		"report.txt":  func(b *bytes.Buffer) error { return Table(b, r, Options{Verbose: true}) },
-	} {
-		var b bytes.Buffer
-		if err := write(&b); err != nil {
+	for file, format := range map[string]string{"report.json": "json", "report.txt": "table", "report.md": "markdown", "junit.xml": "junit"} {
+		if err := File(filepath.Join(path, file), format, r); err != nil {
 			return "", err
-		}
-		if err := os.WriteFile(filepath.Join(path, file), b.Bytes(), 0o644); err != nil {
-			return "", fmt.Errorf("write report: %w", err)
 		}
 	}
 	for i := range r.Cases {
@@ -41,6 +34,18 @@ func Folder(dir string, r *verdict.Run) (string, error) {
 		return "", fmt.Errorf("link latest report: %w", err)
 	}
 	return path, nil
+}
+
+// File writes the run into one file, with all there is to say.
+func File(path, format string, r *verdict.Run) error {
+	var b bytes.Buffer
+	if err := Write(&b, format, r, Options{Verbose: true}); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	return nil
 }
 
 // artifacts writes those of one case; the number keeps repeated cases apart.

@@ -9,7 +9,7 @@ import (
 )
 
 // Formats are the words for -o.
-var Formats = []string{"table", "json"}
+var Formats = []string{"table", "json", "junit", "markdown", "name"}
 
 // Options for writers that have any.
 type Options struct {
@@ -24,6 +24,21 @@ func Write(w io.Writer, format string, r *verdict.Run, o Options) error {
 		return Table(w, r, o)
 	case "json":
 		return JSON(w, r)
+	case "junit":
+		return JUnit(w, r)
+	case "markdown":
+		return Markdown(w, r)
+	case "name":
+		return Names(w, r)
 	}
 	return fmt.Errorf("format %q is none of %v", format, Formats)
+}
+
+// Names writes the name of every case, one a line.
+func Names(w io.Writer, r *verdict.Run) error {
+	p := &printer{w: w}
+	for i := range r.Cases {
+		p.line("%s", r.Cases[i].ID())
+	}
+	return p.err
 }

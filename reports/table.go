@@ -28,6 +28,26 @@ func WriteCase(w io.Writer, c *verdict.Case, o Options) error {
 	return p.err
 }
 
+// Tally writes of a repeated run how often each case ended how.
+func Tally(w io.Writer, r *verdict.Run) error {
+	var order []string
+	counts := map[string]*[4]int{}
+	for i := range r.Cases {
+		id := r.Cases[i].ID()
+		if counts[id] == nil {
+			counts[id] = &[4]int{}
+			order = append(order, id)
+		}
+		counts[id][r.Cases[i].Verdict]++
+	}
+	p := &printer{w: w}
+	for _, id := range order {
+		n := counts[id]
+		p.line("%-40s %d passed, %d failed, %d broken, %d skipped", id, n[verdict.Pass], n[verdict.Fail], n[verdict.Broken], n[verdict.Skip])
+	}
+	return p.err
+}
+
 // WriteSummary writes the last line of a run.
 func WriteSummary(w io.Writer, r *verdict.Run, o Options) error {
 	p := &printer{w: w, Options: o}
@@ -76,15 +96,30 @@ func (p *printer) Case(c *verdict.Case) {
 		return
 	}
 	p.line("")
+	p.blame(c)
+	p.line("")
+}
+
+// blame writes of a case that did not pass why, what was expected, what was seen, and how to see it again.
+func (p *printer) blame(c *verdict.Case) {
 	p.line("      %s %s", p.paint(red, "WHY  "), c.Why)
 	for i := range c.Steps {
-		p.blame(&c.Steps[i], c.File)
+		p.blameStep(&c.Steps[i], c.File)
 	}
 	if c.Rerun != "" {
 		p.line("      AGAIN %s", c.Rerun)
 	}
-	p.line("")
 }
+
+// blameText is what blame writes, from the margin on, for formats that put it into something else.
+func blameText(c *verdict.Case) string {
+	var b strings.Builder
+	p := &printer{w: &b}
+	p.blame(c)
+	return strings.ReplaceAll(strings.TrimPrefix(b.String(), margin), "\n"+margin, "\n")
+}
+
+const margin = "      "
 
 // columns finds the widths that line up all rows of a case.
 func columns(c *verdict.Case) (w [3]int) {
@@ -170,8 +205,8 @@ func sources(f verdict.Flows) string {
 	return "source became " + strings.Join(f.Sources, ", ")
 }
 
-// blame writes of a step that did not pass what was expected and why, and what was seen.
-func (p *printer) blame(s *verdict.Step, file string) {
+// blameStep writes of a step that did not pass what was expected and why, and what was seen.
+func (p *printer) blameStep(s *verdict.Step, file string) {
 	if s.Verdict == verdict.Pass {
 		return
 	}
@@ -192,7 +227,9 @@ func (p *printer) blame(s *verdict.Step, file string) {
 }
 
 // Summary writes the tally and nothing that varies but the times.
-func (p *printer) Summary(r *verdict.Run) {
+func (p *printer) Summary(r *verdict.Run) { p.line("%s", summary(r)) }
+
+func summary(r *verdict.Run) string {
 	n := r.Tally()
 	flows := 0
 	for _, c := range r.Cases {
@@ -208,7 +245,7 @@ func (p *printer) Summary(r *verdict.Run) {
 			words = append(words, fmt.Sprintf("%d %s", n[v], map[verdict.Verdict]string{verdict.Pass: "passed", verdict.Fail: "failed", verdict.Broken: "broken", verdict.Skip: "skipped"}[v]))
 		}
 	}
-	p.line("%s  (%d flows judged in %s, seed %d)", strings.Join(words, ", "), flows, short(r.Took), r.Seed)
+	return fmt.Sprintf("%s  (%d flows judged in %s, seed %d)", strings.Join(words, ", "), flows, short(r.Took), r.Seed)
 }
 
 func short(d time.Duration) string {

@@ -106,7 +106,7 @@ func TestJSONReadsBack(t *testing.T) {
 	if d := cmp.Diff(&got, want); d != "" {
 		t.Errorf("read back (-got +want):\n%s", d)
 	}
-	if err := Write(&b, "yaml", redRun(), Options{}); err == nil || err.Error() != `format "yaml" is none of [table json]` {
+	if err := Write(&b, "yaml", redRun(), Options{}); err == nil || err.Error() != `format "yaml" is none of [table json junit markdown name]` {
 		t.Errorf("unknown format: %v", err)
 	}
 }
@@ -123,7 +123,7 @@ func TestFolder(t *testing.T) {
 				t.Errorf("%s: %q, %v", file, got, err)
 			}
 		}
-		for _, file := range []string{"report.json", "report.txt"} {
+		for _, file := range []string{"report.json", "report.txt", "report.md", "junit.xml"} {
 			if info, err := os.Stat(filepath.Join(path, file)); err != nil || info.Size() == 0 {
 				t.Errorf("%s: %v", file, err)
 			}

@@ -24,18 +24,10 @@ func TestKilledRunsLeaveNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute; CI runs it without -short")
 	}
-	bin := filepath.Join(t.TempDir(), "svclab")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	bin := binary(t)
 	modes := map[string][]string{"as caller": nil}
 	if os.Geteuid() == 0 {
 		modes["unprivileged"] = []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
-		for dir := filepath.Dir(bin); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-			if err := os.Chmod(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
-		}
 	}
 	for name, prefix := range modes {
 		t.Run(name, func(t *testing.T) { killMany(t, bin, prefix) })

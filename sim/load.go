@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -8,8 +9,12 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"svclab/scenarios"
 	"svclab/sim/scenario"
@@ -18,28 +23,83 @@ import (
 // bundledPrefix is how reports name the file of a bundled scenario: as it lies in the repository.
 const bundledPrefix = "scenarios/"
 
-// load reads the scenarios that were named: files, or bundled ones; none named means all bundled. All problems of all
-// files are reported together.
-func load(args []string) ([]*scenario.Scenario, error) {
+// stdin is how standard input is named.
+const stdin = "-"
+
+// inputs are the scenarios that were asked for.
+type inputs struct {
+	files     []string
+	recursive bool
+	maxSize   int
+}
+
+func (in *inputs) flags(c *cobra.Command) {
+	in.maxSize = scenario.MaxSize
+	fl := c.Flags()
+	fl.StringArrayVarP(&in.files, "filename", "f", nil, "a file, folder or glob to read; - is standard input; may be repeated")
+	fl.BoolVarP(&in.recursive, "recursive", "R", false, "read what lies in folders of folders too")
+	fl.Var(positive{&in.maxSize, scenario.MaxSize}, "max-size", "the largest file to read, in bytes")
+	c.ValidArgsFunction = func(_ *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+		names, _ := bundledFiles()
+		for i := range names {
+			names[i] = bundledName(names[i])
+		}
+		return startingWith(start, names), cobra.ShellCompDirectiveDefault // and files
+	}
+}
+
+// load reads the scenarios that were named: files, folders, globs, or bundled ones; none named means all bundled. All
+// problems of all files are reported together.
+func (in *inputs) load(args []string) ([]*scenario.Scenario, error) {
 	bundled, err := bundledFiles()
 	if err != nil {
 		return nil, err
 	}
-	if len(args) == 0 {
+	if len(args)+len(in.files) == 0 {
 		args = bundled
 	}
 	var out []*scenario.Scenario
 	var problems []error
-	for _, a := range args {
-		name, text, err := find(a, bundled)
+	seen := map[string]bool{}
+	take := func(name string, text []byte, err error) {
+		var s *scenario.Scenario
+		if err == nil && len(text) > in.maxSize {
+			err = fmt.Errorf("%s: larger than %d bytes (--max-size)", name, in.maxSize)
+		}
 		if err == nil {
-			var s *scenario.Scenario
-			if s, err = scenario.Parse(name, text); err == nil {
-				out = append(out, s)
+			s, err = scenario.Parse(name, text)
+		}
+		if err != nil {
+			problems = append(problems, err)
+			return
+		}
+		out = append(out, s)
+	}
+	for i, a := range slices.Concat(args, in.files) {
+		if b := findBundled(a, bundled); i < len(args) && b != "" {
+			if !seen[b] {
+				seen[b] = true
+				text, err := fs.ReadFile(scenarios.Files, strings.TrimPrefix(b, bundledPrefix))
+				take(b, text, err)
+			}
+			continue
+		}
+		names, err := in.expand(a)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%s: no such file, and no bundled scenario of that name (see: svclab list scenarios)", a)
+			if i >= len(args) {
+				err = fmt.Errorf("%s: no such file", a)
 			}
 		}
 		if err != nil {
 			problems = append(problems, err)
+		}
+		for _, name := range names {
+			if !seen[name] {
+				seen[name] = true
+				text, err := in.read(name)
+				take(name, text, err)
+			}
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
@@ -48,29 +108,105 @@ func load(args []string) ([]*scenario.Scenario, error) {
 	return out, nil
 }
 
-// find reads one argument. A bundled scenario may be called by its name, and is there also when the program is run from
-// elsewhere than the repository.
-func find(arg string, bundled []string) (name string, text []byte, err error) {
+// findBundled: a bundled scenario may be called by its name, and is there also when the program is run from elsewhere
+// than the repository.
+func findBundled(arg string, bundled []string) string {
 	for _, b := range bundled {
-		inside := strings.TrimPrefix(b, bundledPrefix)
-		if _, err := os.Stat(b); arg == strings.TrimSuffix(path.Base(b), ".yaml") || arg == b && err != nil {
-			text, err := fs.ReadFile(scenarios.Files, inside)
-			return b, text, err
+		if _, err := os.Stat(b); arg == bundledName(b) || arg == b && err != nil {
+			return b
 		}
+	}
+	return ""
+}
+
+func bundledName(file string) string { return strings.TrimSuffix(path.Base(file), ".yaml") }
+
+// expand makes files of a file, a folder or a glob.
+func (in *inputs) expand(arg string) ([]string, error) {
+	if arg == stdin {
+		return []string{arg}, nil
 	}
 	info, err := os.Stat(arg)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", nil, fmt.Errorf("%s: no such file, and no bundled scenario of that name (see: svclab list scenarios)", arg)
+	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(arg, "*?["):
+		matches, err := filepath.Glob(arg)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%s: %w", arg, err)
+		case len(matches) == 0:
+			return nil, fmt.Errorf("%s: matches no file", arg)
+		}
+		var all []string
+		for _, m := range matches {
+			files, err := in.expand(m)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, files...)
+		}
+		return all, nil
 	case err != nil:
-		return "", nil, err
+		return nil, err
 	case info.IsDir():
-		return "", nil, fmt.Errorf("%s: is a folder; name the files in it", arg)
-	case info.Size() > scenario.MaxSize:
-		return "", nil, fmt.Errorf("%s: %d bytes; a scenario has at most %d", arg, info.Size(), scenario.MaxSize)
+		return in.folder(arg)
 	}
-	text, err = os.ReadFile(arg)
-	return arg, text, err
+	return []string{arg}, nil
+}
+
+func (in *inputs) folder(dir string) (files []string, err error) {
+	err = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && p != dir && !in.recursive:
+			return fs.SkipDir
+		case !d.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(p)):
+			files = append(files, p)
+		}
+		return nil
+	})
+	if err == nil && len(files) == 0 {
+		hint := "; -R looks into its folders too"
+		if in.recursive {
+			hint = ""
+		}
+		err = fmt.Errorf("%s: a folder without *.yaml, *.yml or *.json%s", dir, hint)
+	}
+	return files, err
+}
+
+// read reads at most one byte more than the limit, which is enough to know.
+func (in *inputs) read(name string) ([]byte, error) {
+	if name == stdin {
+		return in.readStdin()
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, int64(in.maxSize)+1))
+}
+
+// readStdin puts standard input back as a file without a name: in the sandbox the program starts anew and reads it again.
+func (in *inputs) readStdin() ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(os.Stdin, int64(in.maxSize)+1))
+	if err != nil {
+		return nil, fmt.Errorf("read standard input: %w", err)
+	}
+	fd, err := unix.MemfdCreate("stdin", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("keep standard input: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "stdin")
+	if _, err := io.Copy(f, bytes.NewReader(text)); err != nil {
+		return nil, fmt.Errorf("keep standard input: %w", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("keep standard input: %w", err)
+	}
+	os.Stdin = f
+	return text, nil
 }
 
 func bundledFiles() (names []string, err error) {
@@ -95,6 +231,3 @@ func warn(w io.Writer, all []*scenario.Scenario) {
 		}
 	}
 }
-
-// argument is how a rerun command names the scenario.
-func argument(s *scenario.Scenario) string { return s.File }

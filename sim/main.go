@@ -1,7 +1,7 @@
 // Command svclab is a laboratory for Kubernetes Services: it builds nodes and pods of network namespaces, runs a service
 // proxy on every node, sends real packets as a scenario file says, and judges every flow.
 //
-// This package has verbs, flags and exit codes, and nothing else.
+// This package has verbs, flags and exit codes, decides which cases run when, and nothing else.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,8 +18,10 @@ import (
 
 // Exit codes (see `svclab --help`).
 const (
+	exitFailed  = 1
 	exitUsage   = 2
 	exitNothing = 3
+	exitSkipped = 4
 	exitTimeout = 124
 )
 
@@ -107,6 +110,27 @@ Exit codes: 0 all passed · 1 a check failed · 2 bad usage or an invalid scenar
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), validateCommand(), listCommand(), versionCommand())
+	run, validate := runCommand(), validateCommand()
+	run.PreRunE, validate.PreRunE = fromEnvironment, fromEnvironment
+	root.AddCommand(run, validate, listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
+}
+
+// complete makes the shell's completion know the words of a flag.
+func complete(c *cobra.Command, flag string, words []string) {
+	err := c.RegisterFlagCompletionFunc(flag, func(_ *cobra.Command, _ []string, start string) ([]string, cobra.ShellCompDirective) {
+		return startingWith(start, words), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // no such flag: a slip of ours, which every start would show
+	}
+}
+
+func startingWith(start string, words []string) (out []string) {
+	for _, w := range words {
+		if strings.HasPrefix(w, start) {
+			out = append(out, w)
+		}
+	}
+	return out
 }

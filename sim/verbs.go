@@ -1,25 +1,28 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"svclab/proxycore/mutant"
 	"svclab/sim/proxies"
+	"svclab/sim/scenario"
 )
 
 func validateCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate [FILE | NAME]...",
+	var in inputs
+	c := &cobra.Command{
+		Use:   "validate [FILE | FOLDER | GLOB | NAME]...",
 		Short: "Check scenario files without running them",
 		Long:  "Check scenario files. Every mistake is told as file:line:col: what is wrong, and what would be right.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := load(args)
+			all, err := in.load(args)
 			if err != nil {
 				return exitError{exitUsage, err}
 			}
@@ -34,60 +37,108 @@ func validateCommand() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-func listCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List what there is: scenarios, proxies, mutants"}
-	c.AddCommand(
-		&cobra.Command{Use: "scenarios", Short: "The bundled scenarios", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			all, err := load(nil)
-			if err != nil {
-				return err
-			}
-			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tCOVERS\tABOUT")
-			for _, s := range all {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, strings.Join(s.Covers, " "), strings.TrimSpace(s.About))
-			}
-			return w.Flush()
-		}},
-		&cobra.Command{Use: "proxies", Short: "The proxies, as --proxy takes them", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NAME\tNEEDS\tABOUT")
-			for _, p := range proxies.All {
-				fmt.Fprintf(w, "%s\t%s\t%s\n", p.Name, strings.Join(p.Powers, " "), p.About)
-			}
-			return w.Flush()
-		}},
-		&cobra.Command{Use: "mutants", Short: "Ways to spoil a proxy, each with the scenario that must notice", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "PROXY~MUTANT\tBREAKS\tNOTICED BY")
-			for _, p := range proxies.All {
-				for _, m := range mutant.Mutants {
-					fmt.Fprintf(w, "%s~%s\t%s\t%s\n", p.Name, m.Name, m.Breaks, m.Scenario)
-				}
-			}
-			return w.Flush()
-		}},
-	)
+	in.flags(c)
 	return c
 }
 
-func versionCommand() *cobra.Command {
-	return &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(*cobra.Command, []string) {
-		version := "devel"
-		if info, ok := debug.ReadBuildInfo(); ok {
-			if info.Main.Version != "" && info.Main.Version != "(devel)" {
-				version = info.Main.Version
+func listCommand() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List what there is: scenarios, proxies, mutants, powers"}
+	list := func(name, about string, rows func() ([][]string, error)) {
+		c.AddCommand(&cobra.Command{Use: name, Short: about, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+			all, err := rows()
+			if err != nil {
+				return err
 			}
-			for _, s := range info.Settings {
-				if s.Key == "vcs.revision" {
-					version = s.Value[:min(12, len(s.Value))]
-				}
-			}
-			fmt.Printf("svclab %s, built with %s\n", version, info.GoVersion)
-			return
+			return columns(all)
+		}})
+	}
+	list("scenarios", "The bundled scenarios", func() ([][]string, error) {
+		all, err := (&inputs{maxSize: scenario.MaxSize}).load(nil)
+		rows := [][]string{{"NAME", "COVERS", "ABOUT"}}
+		for _, s := range all {
+			rows = append(rows, []string{s.Name, strings.Join(s.Covers, " "), strings.TrimSpace(s.About)})
 		}
-		fmt.Println("svclab", version)
+		return rows, err
+	})
+	list("proxies", "The proxies, as --proxy takes them", func() ([][]string, error) {
+		rows := [][]string{{"NAME", "NEEDS", "ABOUT"}}
+		for _, p := range proxies.All {
+			rows = append(rows, []string{p.Name, strings.Join(p.Powers, " "), p.About})
+		}
+		return rows, nil
+	})
+	list("mutants", "Ways to spoil a proxy, each with the scenario that must notice", func() ([][]string, error) {
+		rows := [][]string{{"PROXY~MUTANT", "BREAKS", "NOTICED BY"}}
+		for _, p := range proxies.All {
+			for _, m := range mutant.Mutants {
+				rows = append(rows, []string{p.Name + "~" + m.Name, m.Breaks, m.Scenario})
+			}
+		}
+		return rows, nil
+	})
+	list("powers", "What a machine must have, as SVCLAB_REQUIRE takes it (has this one it? see: svclab doctor)", func() ([][]string, error) {
+		rows := [][]string{{"NAME", "NEEDED BY", "WHERE IT IS MISSING"}}
+		for _, c := range cures {
+			rows = append(rows, []string{c.power, neededBy(c.power), c.cure})
+		}
+		return rows, nil
+	})
+	return c
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the Scenario document, for editors",
+		Long: `Print the JSON Schema (2020-12) of the Scenario document. An editor with yaml-language-server checks and completes a
+file that begins with
+  # yaml-language-server: $schema=scenario.schema.json`,
+		Example: "  svclab schema > scenario.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := os.Stdout.Write(scenario.JSONSchema())
+			return err
+		},
+	}
+}
+
+// version is what `svclab version -o json` prints.
+type version struct {
+	SchemaVersion int    `json:"schemaVersion"`
+	Version       string `json:"version"`
+	Go            string `json:"go"`
+	Platform      string `json:"platform"`
+}
+
+func versionCommand() *cobra.Command {
+	format := "text"
+	c := &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+		v := thisVersion()
+		if format == "json" {
+			return json.NewEncoder(os.Stdout).Encode(v)
+		}
+		_, err := fmt.Printf("svclab %s, built with %s\n", v.Version, v.Go)
+		return err
 	}}
+	formats := []string{"text", "json"}
+	c.Flags().VarP(choice{&format, formats}, "output", "o", "format: "+strings.Join(formats, ", "))
+	complete(c, "output", formats)
+	return c
+}
+
+func thisVersion() version {
+	v := version{1, "devel", runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" && info.Main.Version != "(devel)" {
+		v.Version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v.Version = s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
 }

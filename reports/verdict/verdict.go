@@ -69,6 +69,16 @@ type Case struct {
 // ID is stable over runs: "myservice/ipv4/nftables".
 func (c *Case) ID() string { return c.Scenario + "/" + c.Variant + "/" + c.Proxy }
 
+// Line is where in the file the case went wrong: the first step that did not pass, or 1.
+func (c *Case) Line() int {
+	for _, s := range c.Steps {
+		if s.Verdict != Pass && s.Line > 0 {
+			return s.Line
+		}
+	}
+	return 1
+}
+
 // Step is one step of a scenario.
 type Step struct {
 	Line    int           `json:"line"`

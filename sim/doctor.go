@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"svclab/nsnet/sandbox"
+	"svclab/proxycore/mutant"
+	"svclab/sim/proxies"
+)
+
+// cures are the powers, and what helps where one is missing.
+var cures = []struct{ power, cure string }{
+	{"userns", "see what svclab doctor says of the sandbox"},
+	{"nftables", "sudo modprobe -a nf_tables nft_chain_nat nft_masq (on the host), or a kernel with CONFIG_NF_TABLES and CONFIG_NFT_NAT"},
+	{"veth", "sudo modprobe veth (on the host), or a kernel with CONFIG_VETH"},
+	{"bridge", "sudo modprobe bridge (on the host), or a kernel with CONFIG_BRIDGE"},
+}
+
+func cureOf(power string) string {
+	for _, c := range cures {
+		if c.power == power {
+			return c.cure
+		}
+	}
+	return "none known"
+}
+
+// neededBy names the proxies that cannot do without a power.
+func neededBy(power string) string {
+	var names []string
+	for _, p := range proxies.All {
+		if slices.Contains(p.Powers, power) {
+			names = append(names, p.Name)
+		}
+	}
+	if slices.Contains(always, power) {
+		return "every lab"
+	}
+	return strings.Join(names, " ")
+}
+
+// tools are the programs that a run may use, and for what.
+var tools = []struct{ name, flag, use string }{
+	{"nft", "--version", "artifacts of nftables proxies"},
+	{"iptables", "--version", "proxies on iptables"},
+	{"ip", "-V", "artifacts: routes and links"},
+}
+
+func doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Tell what this machine can run, and what would cure what it cannot",
+		Long: `Tell whether a sandbox can be made, which powers there are in it, each with the proof, which tools are there, and
+which proxies can run. Exit code 0 when every proxy can run, else 3.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if err := sandbox.Enter(sandbox.Options{}); err != nil {
+				fmt.Printf("sandbox: no\n  %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
+				return exitError{exitNothing, fmt.Errorf("no proxy can run here")}
+			}
+			return examine()
+		},
+	}
+}
+
+// examine goes on in the sandbox.
+func examine() error {
+	powers := [][]string{{"POWER", "STATE", "PROOF"}}
+	for _, p := range sandbox.Probe() {
+		powers = append(powers, []string{p.Name, p.State.String(), p.Proof})
+		if p.State != sandbox.Yes {
+			powers = append(powers, []string{"", "", "cure: " + cureOf(p.Name)})
+		}
+	}
+	programs := [][]string{{"TOOL", "FOR", "VERSION"}}
+	for _, t := range tools {
+		programs = append(programs, []string{t.name, t.use, toolVersion(t.name, t.flag)})
+	}
+	able := [][]string{{"PROXY", "RUNS"}}
+	var cannot []string
+	for _, p := range proxies.All {
+		runs := "yes"
+		if missing := lacks(p); len(missing) > 0 {
+			runs = "no, for lack of"
+			for _, power := range missing {
+				runs += " " + power.Name
+			}
+			cannot = append(cannot, p.Name)
+		}
+		able = append(able, []string{p.Name, runs})
+	}
+	fmt.Println("sandbox: yes")
+	for _, rows := range [][][]string{powers, programs, able} {
+		fmt.Println()
+		if err := columns(rows); err != nil {
+			return err
+		}
+	}
+	if len(cannot) > 0 {
+		return exitError{exitNothing, fmt.Errorf("cannot run here: %s", strings.Join(cannot, ", "))}
+	}
+	return nil
+}
+
+// columns prints rows lined up.
+func columns(rows [][]string) error {
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.Join(r, "\t"))
+	}
+	return w.Flush()
+}
+
+func toolVersion(name, flag string) string {
+	out, err := exec.Command(name, flag).Output()
+	if err != nil {
+		return "missing"
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return first
+}
+
+// spoilt are the names of all proxies spoilt in each way.
+func spoilt() (names []string) {
+	for _, p := range proxies.All {
+		for _, m := range mutant.Mutants {
+			names = append(names, p.Name+"~"+m.Name)
+		}
+	}
+	return names
+}

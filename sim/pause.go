@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"svclab/sim/lab"
+)
+
+// outerEnv tells the program in the sandbox, which sees no process outside, the pid by which others find it.
+const outerEnv = "SVCLAB_OUTER_PID"
+
+// rememberOuter is called by each of the sandbox's processes; the first to come is the one on the machine.
+func rememberOuter() {
+	if os.Getenv(outerEnv) == "" {
+		os.Setenv(outerEnv, strconv.Itoa(os.Getpid()))
+	}
+}
+
+// standing is a lab that can be looked at: each node's descriptor of its network namespace.
+type standing map[string]int
+
+// pausing is a lab that is not taken down at once when its case did not pass: only then is it asked for artifacts.
+type pausing struct {
+	*lab.Lab
+	pause func()
+}
+
+// Artifacts pauses after it has collected them.
+func (p pausing) Artifacts(ctx context.Context) map[string]string {
+	a := p.Lab.Artifacts(ctx)
+	p.pause()
+	return a
+}
+
+// pause tells how to enter the nodes, and waits for Enter or the end of the run.
+func (s standing) pause(ctx context.Context, name string) {
+	fmt.Fprintf(os.Stderr, "\r\x1b[K%s did not pass; its lab stands. From another terminal, as the same user:\n%s", name, s.howToEnter())
+	fmt.Fprint(os.Stderr, "Press Enter here to take it down.\n")
+	pressed := make(chan struct{})
+	go func() {
+		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+		close(pressed)
+	}()
+	select {
+	case <-pressed:
+	case <-ctx.Done():
+	}
+}
+
+func (s standing) howToEnter() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "  P=$(pgrep -P $(pgrep -P %s))\n", os.Getenv(outerEnv))
+	user := "-U --preserve-credentials "
+	if m, err := os.ReadFile("/proc/self/uid_map"); err == nil && strings.Join(strings.Fields(string(m)), " ") == "0 0 4294967295" {
+		user = ""
+	}
+	for _, node := range slices.Sorted(maps.Keys(s)) {
+		fmt.Fprintf(&b, "  nsenter -t $P %s--net=/proc/$P/fd/%d nft list ruleset   # node %s\n", user, s[node], node)
+	}
+	return b.String()
+}
