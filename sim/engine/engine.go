@@ -85,8 +85,8 @@ type run struct {
 	history  *oracle.History
 	result   *verdict.Case
 
-	state    int       // index into plan.states: the one in force
-	changed  time.Time // when it was applied
+	state    int                       // index into plan.states: the one in force
+	changed  atomic.Pointer[time.Time] // when it was applied; flows that are under way read it
 	settling *settle.Settle
 	flows    atomic.Int64   // judged in the whole case
 	most     map[string]int // most endpoints that a target ever had: a stale one has at least that share
@@ -167,8 +167,9 @@ func (r *run) end(step verdict.Step, err error) (stop bool) {
 // apply puts one of the plan's states in force and tells the oracle when.
 func (r *run) apply(ctx context.Context, state int) error {
 	s := r.plan.states[state].Snapshot()
-	r.changed = time.Now()
-	r.history.Begin(s, r.changed)
+	now := time.Now()
+	r.changed.Store(&now)
+	r.history.Begin(s, now)
 	if err := r.world.Apply(ctx, s); err != nil {
 		return errProxy{err}
 	}

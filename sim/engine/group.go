@@ -137,7 +137,7 @@ func (g *group) wrong(o world.Observation, who, why string) {
 	g.seen.Wrongs++
 	if len(g.seen.Wrong) < keptWrongs {
 		g.seen.Wrong = append(g.seen.Wrong, verdict.Wrong{
-			Flow: fmt.Sprintf("%s → %s", o.Client, g.seen.Address), Saw: who, Why: why, At: o.At.Sub(g.run.changed),
+			Flow: fmt.Sprintf("%s → %s", o.Client, g.seen.Address), Saw: who, Why: why, At: o.At.Sub(*g.run.changed.Load()),
 		})
 	}
 }

@@ -49,7 +49,7 @@ func (r *run) change(ctx context.Context, c *scenario.Change, after int, step *v
 		if within == 0 {
 			within = withinDefault
 		}
-		r.settling = settle.New(r.changed, within, c.Wrongs, false)
+		r.settling = settle.New(*r.changed.Load(), within, c.Wrongs, false)
 	}
 	return nil
 }

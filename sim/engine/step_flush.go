@@ -21,11 +21,12 @@ func (r *run) flush(ctx context.Context, f *scenario.Flush, step *verdict.Step) 
 	if err := w.Flush(ctx, f.Nodes); err != nil {
 		return err
 	}
-	r.changed = time.Now()
+	now := time.Now()
+	r.changed.Store(&now)
 	within := f.Within
 	if within == 0 {
 		within = withinDefault
 	}
-	r.settling = settle.New(r.changed, within, f.Wrongs, false)
+	r.settling = settle.New(*r.changed.Load(), within, f.Wrongs, false)
 	return nil
 }

@@ -65,7 +65,7 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 	}
 	r.history.Settle(time.Now())
 	if s.Wrongs() > 0 {
-		step.Notes = append(step.Notes, fmt.Sprintf("settled %s after the change, with %d wrong answers before", round(s.Settled().Sub(r.changed)), s.Wrongs()))
+		step.Notes = append(step.Notes, fmt.Sprintf("settled %s after the change, with %d wrong answers before", round(s.Settled().Sub(*r.changed.Load())), s.Wrongs()))
 	} else {
 		step.Notes = append(step.Notes, "no wrong answer after the change")
 	}
