@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -22,15 +23,26 @@ type Config struct {
 // of the Node than that needs.
 type NodeView struct {
 	Name         string
-	DetectsLocal bool // Config.ClusterCIDRs is not empty
+	DetectsLocal bool         // Config.ClusterCIDRs is not empty
+	Addresses    []netip.Addr // where NodePorts are answered: the Node's InternalIPs (nodePortAddresses "primary", row NP-11), sorted
 }
 
-// CompileNode says what the node must do whatever the Services are. Pure.
+// Equal reports whether both are the same.
+func (v NodeView) Equal(o NodeView) bool {
+	return v.Name == o.Name && v.DetectsLocal == o.DetectsLocal && slices.Equal(v.Addresses, o.Addresses)
+}
+
+// CompileNode says what the node must do whatever the Services are. Pure. A node that the cluster does not have (yet) has
+// no addresses.
 func CompileNode(n *cluster.Node, cfg Config) (NodeRules, NodeView) {
 	pods := slices.Clone(cfg.ClusterCIDRs)
 	slices.SortFunc(pods, comparePrefixes)
-	return NodeRules{Pods: pods, MasqueradeAll: cfg.MasqueradeAll},
-		NodeView{Name: cfg.Node, DetectsLocal: len(cfg.ClusterCIDRs) > 0}
+	view := NodeView{Name: cfg.Node, DetectsLocal: len(cfg.ClusterCIDRs) > 0}
+	if n != nil {
+		view.Addresses = slices.Clone(n.Addresses)
+		slices.SortFunc(view.Addresses, netip.Addr.Compare)
+	}
+	return NodeRules{Pods: pods, MasqueradeAll: cfg.MasqueradeAll}, view
 }
 
 func comparePrefixes(a, b netip.Prefix) int {
@@ -46,6 +58,7 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName {
 		return nil // row CIP-15; a headless Service has no ClusterIPs (CIP-14)
 	}
+	affinity := affinityOf(svc.Object)
 	var routes []Route
 	for i := range svc.Object.Spec.Ports {
 		port := &svc.Object.Spec.Ports[i]
@@ -53,22 +66,63 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 		if err != nil {
 			continue // the API server admits no others
 		}
-		for _, ip := range svc.ClusterIPs {
-			masquerade := MasqueradeOutside
-			if !view.DetectsLocal {
-				masquerade = MasqueradeNone
+		pools := [2]*Pool{} // by family, computed once for all fronts of the port
+		add := func(kind Kind, addr netip.Addr, number int32, masquerade Masquerade) {
+			family := btoi(addr.Is6())
+			if pools[family] == nil {
+				pools[family] = &Pool{Endpoints: usable(endpoints, port.Name, proto, addr.Is4(), view.Name), Empty: Refuse}
 			}
 			routes = append(routes, Route{
-				Front:      Front{Addr: ip, Proto: proto, Port: uint16(port.Port)},
+				Front:      Front{Addr: addr, Proto: proto, Port: uint16(number)},
 				Owner:      Owner{Service: svc.Key, Port: port.Name},
-				Kind:       ClusterIP,
-				Pool:       Pool{Endpoints: usable(endpoints, port.Name, proto, ip.Is4(), view.Name), Empty: Refuse},
+				Kind:       kind,
+				Pool:       *pools[family],
 				Masquerade: masquerade,
+				Affinity:   affinity,
 			})
 		}
+		internal := MasqueradeOutside
+		if !view.DetectsLocal {
+			internal = MasqueradeNone
+		}
+		for _, ip := range svc.ClusterIPs {
+			add(ClusterIP, ip, port.Port, internal)
+		}
+		if len(svc.ClusterIPs) == 0 {
+			continue // headless: nothing of it is a proxy's business (util.ShouldSkipService)
+		}
+		for _, text := range svc.Object.Spec.ExternalIPs {
+			if ip, ok := cluster.ParseAddr(text); ok && served(svc, ip) {
+				add(ExternalIP, ip, port.Port, MasqueradeAll)
+			}
+		}
+		if port.NodePort != 0 {
+			for _, ip := range view.Addresses {
+				if served(svc, ip) {
+					add(NodePort, ip, port.NodePort, MasqueradeAll)
+				}
+			}
+		}
 	}
-	slices.SortFunc(routes, func(a, b Route) int { return a.Front.Compare(b.Front) })
-	return routes
+	slices.SortStableFunc(routes, func(a, b Route) int { return a.Front.Compare(b.Front) })
+	return slices.CompactFunc(routes, func(a, b Route) bool { return a.Front == b.Front }) // an address that is given twice
+}
+
+// served: a front in a family that the Service does not have is ignored (row FAM-2).
+func served(svc *cluster.Service, ip netip.Addr) bool {
+	return slices.ContainsFunc(svc.ClusterIPs, func(have netip.Addr) bool { return have.Is4() == ip.Is4() })
+}
+
+// affinityOf is the timeout of sessionAffinity ClientIP, 0 without it. The API's default is three hours.
+func affinityOf(svc *corev1.Service) time.Duration {
+	if svc.Spec.SessionAffinity != corev1.ServiceAffinityClientIP {
+		return 0
+	}
+	seconds := corev1.DefaultClientIPServiceAffinitySeconds
+	if c := svc.Spec.SessionAffinityConfig; c != nil && c.ClientIP != nil && c.ClientIP.TimeoutSeconds != nil {
+		seconds = *c.ClientIP.TimeoutSeconds
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // candidate is an endpoint of a slice before readiness is judged over all of them.

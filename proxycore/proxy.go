@@ -40,7 +40,7 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	before := map[Front]*Route{}
 	delta := cluster.Diff(p.last, s)
 	rules, view := CompileNode(s.Node(p.cfg.Node), p.cfg)
-	if view != p.view {
+	if !view.Equal(p.view) {
 		delta.Services = delta.Services[:0]
 		for svc := range p.last.Services() {
 			delta.Services = append(delta.Services, svc.Key)

@@ -124,6 +124,36 @@ func TestCompile(t *testing.T) {
 	}
 }
 
+// Beside the ClusterIP, a Service port has fronts on its externalIPs and on every address of the node.
+func TestCompileFronts(t *testing.T) {
+	svc := service("web", "10.96.0.1", 0, 80)
+	svc.Spec.ExternalIPs = []string{"203.0.113.7", "2001:db8::7", "10.96.0.1"}
+	svc.Spec.Ports[0].NodePort = 30080
+	svc.Spec.SessionAffinity = corev1.ServiceAffinityClientIP
+	s := (&cluster.Snapshot{}).WithService(svc).WithSlice(slice("a", "web", "IPv4", "p80", 8080, "10.0.0.1@n1"))
+	key := cluster.Key{Namespace: "ns", Name: "web"}
+	var all []*cluster.Slice
+	for o := range s.Slices(key) {
+		all = append(all, o)
+	}
+	node := (&cluster.Snapshot{}).WithNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+		{Type: corev1.NodeInternalIP, Address: "192.168.50.1"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}, {Type: corev1.NodeHostName, Address: "n1"}}}}).Node("n1")
+	_, view := CompileNode(node, Config{Node: "n1", ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	var got []string
+	for i, line := range lines(Compile(s.Service(key), all, view)) {
+		r := Compile(s.Service(key), all, view)[i]
+		got = append(got, fmt.Sprintf("%s kind %d masquerade %d affinity %s", line, r.Kind, r.Masquerade, r.Affinity))
+	}
+	want := []string{
+		"10.96.0.1:80/TCP ns/web:p80 -> 10.0.0.1:8080! kind 0 masquerade 0 affinity 3h0m0s",
+		"192.168.50.1:30080/TCP ns/web:p80 -> 10.0.0.1:8080! kind 3 masquerade 1 affinity 3h0m0s",
+		"203.0.113.7:80/TCP ns/web:p80 -> 10.0.0.1:8080! kind 1 masquerade 1 affinity 3h0m0s",
+	}
+	if d := cmp.Diff(got, want); d != "" {
+		t.Errorf("fronts (-got +want):\n%s", d)
+	}
+}
+
 // recorder is a Backend that keeps the changes, applied to a map, and fails when told to.
 type recorder struct {
 	changes []Change

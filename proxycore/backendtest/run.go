@@ -18,6 +18,10 @@ import (
 type Kernel struct {
 	Open      func() (proxycore.Backend, error) // required: a fresh backend on this kernel, as a new process would open it
 	Strangers func() (string, error)            // required: all there is in this kernel that is not the backend's, as text
+
+	// Fault is optional: from now on, the backend's n-th next change of the kernel fails, and those after it, and with
+	// n < 0 none fails. A change of the kernel is what it does at once: a transaction, a restore of one family.
+	Fault func(b proxycore.Backend, n int)
 }
 
 // seed makes a run repeatable: the revisiting test prints it with its order.
@@ -30,6 +34,9 @@ func Run(t *testing.T, newKernel func(t *testing.T) Kernel) {
 	t.Run("A B A", func(t *testing.T) { andBack(t, newKernel) })
 	t.Run("revisit", func(t *testing.T) { revisit(t, newKernel) })
 	t.Run("first change must be full", func(t *testing.T) { firstIsFull(t, newKernel) })
+	if k := newKernel(t); k.Fault != nil {
+		t.Run("failures", func(t *testing.T) { failures(t, k) })
+	}
 	t.Run("close", func(t *testing.T) { closing(t, newKernel) })
 }
 

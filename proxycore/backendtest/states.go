@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -47,10 +48,49 @@ func States() []State {
 			"10.96.0.1:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
 			"10.96.0.2:80/TCP -> 10.244.1.2:8080",
 			"10.96.0.9:443/TCP -> 192.168.0.1:6443 192.168.0.2:6443 192.168.0.3:6443"),
+		state("reached from outside", pods,
+			"10.96.0.1:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"[fd00:96::1]:80/TCP -> [fd00:244::2]:8080",
+			"nodeport 192.168.7.1:30080/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"nodeport 192.168.7.1:30053/UDP -> 10.244.1.2:5353 10.244.2.2:5353",
+			"nodeport 192.168.7.1:30053/TCP -> 10.244.1.2:5353",
+			"nodeport [fd00:7::1]:30080/TCP -> [fd00:244::2]:8080",
+			"external 203.0.113.5:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"external 203.0.113.5:443/TCP -> refuse",
+			"loadbalancer 203.0.113.10:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"loadbalancer [2001:db8::10]:80/TCP -> drop"),
+		state("other ports, kinds and nodes", "",
+			"external 10.96.0.1:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"nodeport 192.168.7.1:30081/TCP -> 10.244.1.2:8080 10.244.2.2:8080",
+			"nodeport 192.168.7.1:30053/UDP -> 10.244.2.2:5353",
+			"203.0.113.5:80/TCP -> 10.244.2.2:8080",
+			"nodeport [fd00:7::1]:30080/TCP -> refuse"),
+		state("sticky", pods,
+			"10.96.0.1:53/UDP sticky 10s -> 10.244.1.2:5353 10.244.2.2:5353",
+			"10.96.0.1:80/TCP sticky 10800s -> 10.244.1.2:8080 10.244.1.3:8080 10.244.2.2:8080",
+			"10.96.0.2:80/TCP sticky 10800s -> 10.244.1.2:8080",
+			"10.96.0.3:80/TCP sticky 10800s -> refuse",
+			"[fd00:96::1]:80/TCP sticky 10800s -> [fd00:244::2]:8080 [fd00:244::3]:8080",
+			"nodeport 192.168.7.1:30080/TCP sticky 10800s -> 10.244.1.2:8080 10.244.2.2:8080",
+			"external 203.0.113.5:80/TCP -> 10.244.1.2:8080 10.244.2.2:8080"),
+		state("otherwise sticky", pods,
+			"10.96.0.1:53/UDP sticky 86400s -> 10.244.1.2:5353 10.244.2.2:5353",
+			"10.96.0.1:80/TCP sticky 10800s -> 10.244.1.2:8080 10.244.1.4:8080 10.244.2.2:8080 10.244.2.3:8080",
+			"10.96.0.2:80/TCP -> 10.244.1.2:8080",
+			"10.96.0.3:80/TCP sticky 1s -> 10.244.1.2:8080",
+			"[fd00:96::1]:80/TCP sticky 10800s -> [fd00:244::3]:8080",
+			"nodeport 192.168.7.1:30080/TCP sticky 10800s -> drop",
+			"external 203.0.113.5:80/TCP sticky 10800s -> 10.244.1.2:8080 10.244.2.2:8080"),
 	}
 }
 
-// state reads what it should dump: the dump is the state. Endpoints in 10.244.1.0/24 and fd00:244::2 are on this node.
+// kinds are the words that a state may put before a front that is not a ClusterIP. Dump does not show them.
+var kinds = map[string]proxycore.Kind{
+	"external": proxycore.ExternalIP, "loadbalancer": proxycore.LoadBalancer, "nodeport": proxycore.NodePort,
+}
+
+// state reads what it should dump: the dump is the state, but for kinds, and for the affinity of a front without
+// endpoints, of which no kernel can tell. Endpoints in 10.244.1.0/24 and fd00:244::2 are on this node.
 func state(name, node string, lines ...string) State {
 	s := State{Name: name}
 	for _, w := range strings.Fields(node) {
@@ -63,8 +103,14 @@ func state(name, node string, lines ...string) State {
 		}
 	}
 	local := netip.MustParsePrefix("10.244.1.0/24")
+	var dump []string
 	for _, line := range lines {
+		kind, isKind := kinds[strings.Fields(line)[0]]
+		if isKind {
+			_, line, _ = strings.Cut(line, " ")
+		}
 		front, fate, _ := strings.Cut(line, " -> ")
+		front, sticky, isSticky := strings.Cut(front, " sticky ")
 		addr, proto, _ := strings.Cut(front, "/")
 		at := netip.MustParseAddrPort(addr)
 		p, err := cluster.ParseProto(proto)
@@ -74,9 +120,18 @@ func state(name, node string, lines ...string) State {
 		r := proxycore.Route{
 			Front: proxycore.Front{Addr: at.Addr(), Port: at.Port(), Proto: p},
 			Owner: proxycore.Owner{Service: cluster.Key{Namespace: "test", Name: at.Addr().String()}},
+			Kind:  kind,
 		}
-		if len(s.Node.Pods) == 0 {
+		switch {
+		case isKind:
+			r.Masquerade = proxycore.MasqueradeAll
+		case len(s.Node.Pods) == 0:
 			r.Masquerade = proxycore.MasqueradeNone
+		}
+		if isSticky {
+			if r.Affinity, err = time.ParseDuration(sticky); err != nil {
+				panic(err)
+			}
 		}
 		for _, w := range strings.Fields(fate) {
 			switch w {
@@ -90,9 +145,14 @@ func state(name, node string, lines ...string) State {
 			}
 		}
 		s.Routes = append(s.Routes, r)
+		shown := r.Affinity
+		if len(r.Pool.Endpoints) == 0 {
+			shown = 0
+		}
+		dump = append(dump, proxycore.FormatRoute(r.Front, addrs(r.Pool), r.Pool.Empty, shown))
 	}
 	slices.SortFunc(s.Routes, func(a, b proxycore.Route) int { return a.Front.Compare(b.Front) })
-	dump := slices.Sorted(slices.Values(lines))
+	slices.Sort(dump)
 	if node != "" {
 		head := strings.Replace(node, " masquerade-all", "\nmasquerade-all", 1)
 		dump = slices.Insert(dump, 0, head)
@@ -101,6 +161,13 @@ func state(name, node string, lines ...string) State {
 		s.Dump = strings.Join(dump, "\n") + "\n"
 	}
 	return s
+}
+
+func addrs(p proxycore.Pool) (list []netip.AddrPort) {
+	for _, e := range p.Endpoints {
+		list = append(list, e.AddrPort)
+	}
+	return list
 }
 
 // change is the difference between two states, each front in at most one of the lists.

@@ -38,7 +38,7 @@ func (b *Backend) adopt(ctx context.Context) (anew bool, err error) {
 func newSide(fam int) *side {
 	return &side{
 		f: families[fam], fam: fam,
-		fronts: map[proxycore.Front]*pool{}, pools: map[int]int{},
+		fronts: map[proxycore.Front]*pool{}, chains: map[uint32]bool{}, users: map[uint32]int{},
 		clusterIPs: newRefs(), hairpin: newRefs(),
 	}
 }
@@ -50,7 +50,7 @@ func (k *found) isOurs(f *family) bool {
 		have, ok := k.sets[spec.name]
 		keyType, keyLen := f.measure(spec.key)
 		dataType, dataLen := f.measure(spec.data)
-		if id == int(byService) {
+		if setID(id).verdicts() {
 			dataLen = int(have.dataLen) // a verdict has no length to the kernel
 		}
 		want := foundSet{keyType, uint32(keyLen), dataType, uint32(dataLen), spec.flags, have.size}
@@ -91,8 +91,9 @@ func (b *Backend) take(s *side, k *found) {
 	}
 	for n, chain := range k.numbers {
 		if chainOf(n) != chain {
-			b.tx.delElement(s.fam, byService, native(n))
-			s.count[byService]--
+			by, _ := byNumber(n)
+			b.tx.delElement(s.fam, by, native(n))
+			s.count[by]--
 		}
 	}
 	number := func(n uint32) {
@@ -103,16 +104,17 @@ func (b *Backend) take(s *side, k *found) {
 	number(toRefuse)
 	number(toIgnore)
 	for name, c := range k.chains {
-		if n, ok := poolSize(name); ok {
-			if spec := s.f.pool(n); spec.differs(c) != "" {
+		if n, ok := numberOfChain(name); ok {
+			if spec := s.f.chain(n); spec.differs(c) != "" {
 				b.tx.writeChain(s, spec, true)
 			}
-			number(poolNumber(n))
-			s.pools[n] = 0
+			number(n)
+			s.chains[n] = true
 		}
 	}
 	for _, p := range s.fronts {
 		s.use(p.number, +1)
+		s.use(p.pick, +1)
 	}
 }
 
@@ -131,13 +133,11 @@ func kindOf(c *foundChain) translatedKind {
 	return masqueradeNobody
 }
 
-// use counts the fronts of a chain lb-N. One that nobody uses stays for a while: pools that grow and shrink between two
+// use counts the fronts of a chain. One that nobody uses stays for a while: pools that grow and shrink between two
 // sizes would otherwise cost three transactions a change.
 func (s *side) use(number uint32, by int) {
-	if n := int(number &^ kindPool); number > kindPool && number < 2*kindPool {
-		if users, ok := s.pools[n]; ok {
-			s.pools[n] = users + by
-		}
+	if s.users[number] += by; s.users[number] == 0 {
+		delete(s.users, number)
 	}
 }
 
@@ -173,12 +173,13 @@ func (t *transaction) addChain(s *side, c chainSpec) {
 
 // addNumber lets a number lead to its chain.
 func (t *transaction) addNumber(s *side, n uint32) {
-	w := &t.elems[s.fam][byService].add
+	set, code := byNumber(n)
+	w := &t.elems[s.fam][set].add
 	before := len(w.b)
 	at := w.nest(unix.NFTA_LIST_ELEM)
 	w.value(unix.NFTA_SET_ELEM_KEY, native(n))
-	w.verdict(unix.NFTA_SET_ELEM_DATA, unix.NFT_GOTO, chainOf(n))
+	w.verdict(unix.NFTA_SET_ELEM_DATA, code, chainOf(n))
 	w.end(at)
 	t.size += len(w.b) - before
-	s.count[byService]++
+	s.count[set]++
 }

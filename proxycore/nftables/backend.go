@@ -5,14 +5,16 @@
 //	map services     front          → number of a chain
 //	map by-service   number         → goto chain
 //	map endpoints    front . slot   → address . port
+//	map affinity     client . front → id of an endpoint, map live front . id → address . port
 //
 //	prerouting ─┐              ┌─► lb-N: dnat to a random slot of N, else to slot 0, else refuse
-//	output ─────┴─► dispatch ──┼─► refuse
+//	output ─────┴─► dispatch ──┼─► sticky-T: dnat to the endpoint remembered, or pick-N one and remember it for T seconds
+//	                           ├─► refuse
 //	                           └─► ignore
 //	postrouting ──► translated ──► masq
 //
 // All chains are in nat hooks: only the first packet of a connection meets a rule. What the layout must do, and what
-// was seen to fail without it, is in flat-layout.md; the parts that are here cover ClusterIPs.
+// was seen to fail without it, is in flat-layout.md; the Local policies and source ranges are not here yet.
 //
 // No packet is lost by a change, and none goes astray: see program.go for the order. The package executes nothing and
 // moves no thread; it takes the network namespace as a file descriptor.
@@ -50,7 +52,8 @@ type Backend struct {
 	data   [20]byte
 	closed bool
 
-	transactions int // sent; tests prove with it that nothing was
+	transactions int          // sent; tests prove with it that nothing was
+	fault        func() error // of tests: what becomes of the next transaction
 }
 
 // side is one family's table as it is in the kernel.
@@ -61,7 +64,8 @@ type side struct {
 	kind       translatedKind
 	pods       []span
 	fronts     map[proxycore.Front]*pool
-	pools      map[int]int // the chains lb-N: N → fronts that use it
+	chains     map[uint32]bool // of lb-N, sticky-T and pick-N those that are there, by number
+	users      map[uint32]int  // of numbers: fronts
 	clusterIPs refs
 	hairpin    refs
 	count      [numSets]int // elements
@@ -100,6 +104,12 @@ func (b *Backend) send(ctx context.Context) error {
 		return nil
 	}
 	batch := b.tx.compose()
+	if b.fault != nil {
+		if err := b.fault(); err != nil {
+			b.tx.reset(b.sock.seq)
+			return err
+		}
+	}
 	err := b.sock.commit(ctx, batch, b.tx.first, b.tx.seq)
 	b.sock.seq = b.tx.seq + 1 // the batch's end has a number too
 	b.transactions++
@@ -119,8 +129,12 @@ func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
 	}
 	for i, e := range p.slots {
 		if e.AddrPort == to {
-			return fmt.Sprintf("table %s %s, chain %s, map endpoints, element %s", s.f.name, b.table, chainOf(p.number),
-				s.f.element(endpoints, appendSlot(nil, f, i))), true
+			set, key := endpoints, i
+			if id := at(p.ids, i); id != 0 {
+				set, key = live, int(id)
+			}
+			return fmt.Sprintf("table %s %s, chain %s, map %s, element %s", s.f.name, b.table, chainOf(p.number), sets[set].name,
+				s.f.element(set, appendSlot(nil, f, key))), true
 		}
 	}
 	return "", false

@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"errors"
 	"testing"
 
 	"svclab/proxycore"
@@ -26,6 +27,18 @@ func kernel(t *testing.T, o Options) backendtest.Kernel {
 		Open: func() (proxycore.Backend, error) { return New(o) },
 		Strangers: func() (string, error) {
 			return nft(t, ns, "list table ip kube-proxy") + nft(t, ns, "list table inet svclab"), nil
+		},
+		Fault: func(b proxycore.Backend, n int) {
+			b.(*Backend).fault = func() error {
+				if n < 0 {
+					return nil
+				}
+				if n--; n < 0 {
+					n = 0
+					return errors.New("no kernel today")
+				}
+				return nil
+			}
 		},
 	}
 }

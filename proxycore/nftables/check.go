@@ -56,18 +56,19 @@ func (b *Backend) problems(fam int, k *found) []string {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.chains)) {
-		if n, ok := poolSize(name); ok {
-			if d := f.pool(n).differs(k.chains[name]); d != "" {
+		if n, ok := numberOfChain(name); ok {
+			if d := f.chain(n).differs(k.chains[name]); d != "" {
 				report("%s", d)
 			}
-			if k.numbers[poolNumber(n)] == "" {
-				report("chain %s has no number in by-service", name)
+			if by, _ := byNumber(n); k.numbers[n] == "" {
+				report("chain %s has no number in %s", name, sets[by].name)
 			}
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(k.numbers)) {
 		if chainOf(n) != k.numbers[n] {
-			report("by-service: number %#x leads to %s, want %q", n, k.numbers[n], chainOf(n))
+			by, _ := byNumber(n)
+			report("%s: number %#x leads to %s, want %q", sets[by].name, n, k.numbers[n], chainOf(n))
 		}
 	}
 	for _, x := range k.strays {
@@ -81,18 +82,33 @@ func (b *Backend) problems(fam int, k *found) []string {
 }
 
 func (k *found) checkFronts(report func(format string, args ...any)) {
-	vips, targets := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	addresses, targets := map[netip.Addr]bool{}, map[netip.Addr]bool{}
+	vips := map[netip.Addr]bool{} // of fronts that must be ClusterIPs
 	for _, f := range slices.SortedFunc(maps.Keys(k.fronts), proxycore.Front.Compare) {
 		p := k.fronts[f]
 		if p.number == 0 {
-			report("front %v has slots and is not in services", f)
+			report("front %v is not in services, but in other sets", f)
 			continue
 		}
-		vips[f.Addr] = true
+		addresses[f.Addr] = true
+		if !p.masq {
+			vips[f.Addr] = true
+		}
 		if k.numbers[p.number] == "" {
 			report("front %v has number %#x, which is not in by-service", f, p.number)
 		}
-		n, _ := poolSize(chainOf(p.number))
+		kind, n := kindOfNumber(p.number)
+		switch kind {
+		case kindSticky:
+			_, n = kindOfNumber(p.pick)
+			k.checkMemory(f, p, n, report)
+		case kindPool:
+		default:
+			n = 0
+		}
+		if kind != kindSticky && !p.memory.empty() {
+			report("front %v is not sticky, but in picks, ids or live", f)
+		}
 		for slot := range max(n, len(p.slots)) {
 			switch there := slot < len(p.slots) && p.slots[slot].IsValid(); {
 			case slot < n && !there:
@@ -105,17 +121,39 @@ func (k *found) checkFronts(report func(format string, args ...any)) {
 		}
 	}
 	for _, a := range k.clusterIPs {
-		if !vips[a] {
+		if !addresses[a] {
 			report("cluster-ips has %v, which no front has", a)
 		}
 		delete(vips, a)
 	}
 	for _, a := range sorted(vips) {
-		report("%v of a front is not in cluster-ips", a)
+		report("%v of a front that is not in masq-all is not in cluster-ips", a)
 	}
 	for _, a := range k.hairpin {
 		if !targets[a] {
 			report("hairpin has %v, which is no endpoint", a)
+		}
+	}
+}
+
+// checkMemory verifies that each slot of a sticky front has an id that lives at the slot's endpoint.
+func (k *found) checkMemory(f proxycore.Front, p *pool, n int, report func(format string, args ...any)) {
+	if k.numbers[p.pick] == "" {
+		report("sticky front %v has number %#x in picks, which is not in by-pick", f, p.pick)
+	}
+	if len(p.ids) != n {
+		report("sticky front %v picks from %d slots, and ids has %d", f, n, len(p.ids))
+	}
+	used := map[uint32]bool{}
+	for slot, id := range p.ids {
+		used[id] = true
+		if slot < len(p.slots) && (id == 0 || p.live[id] != p.slots[slot].AddrPort) {
+			report("sticky front %v: id %#x of slot %d lives at %v, want %v", f, id, slot, p.live[id], p.slots[slot].AddrPort)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(p.live)) {
+		if !used[id] {
+			report("sticky front %v: id %#x lives at %v, and no slot has it", f, id, p.live[id])
 		}
 	}
 }
@@ -135,6 +173,12 @@ func (s *side) compare(k *found, report func(format string, args ...any)) {
 		same := slices.EqualFunc(want.slots, have.slots, func(a, b proxycore.Endpoint) bool { return a.AddrPort == b.AddrPort })
 		if !same || want.number != have.number {
 			report("front %v is %s, programmed was %s", f, have.line(f), want.line(f))
+		}
+		if want.pick != have.pick || !slices.Equal(want.ids, have.ids) || !maps.Equal(want.live, have.live) {
+			report("front %v has other ids than programmed", f)
+		}
+		if want.masq != have.masq {
+			report("front %v is in masq-all: %v, programmed was %v", f, have.masq, want.masq)
 		}
 	}
 	if extra := len(k.fronts) - len(s.fronts); extra > 0 {

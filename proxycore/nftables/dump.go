@@ -5,12 +5,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"svclab/proxycore"
 )
 
 // Dump reads the kernel. First what the node does whatever the Services are, then a line for each front, both families
-// together. Slots and the chains lb-N are not in it; Check looks at them.
+// together. Slots, ids, chains and masq-all are not in it; Check looks at them.
 func (b *Backend) Dump(ctx context.Context) (string, error) {
 	if b.closed {
 		return "", errClosed
@@ -48,19 +49,30 @@ func (b *Backend) Dump(ctx context.Context) (string, error) {
 	return strings.Join(lines, "\n") + "\n", nil
 }
 
-// line follows the packet: the number chooses the chain, the chain the slots.
+// line follows the packet: the number chooses the chain, the chain the slots, or the ids and where they live.
 func (p *pool) line(f proxycore.Front) string {
 	empty := proxycore.Refuse
 	var list []netip.AddrPort
-	switch n, isPool := poolSize(chainOf(p.number)); {
-	case p.number == toIgnore:
-		empty = proxycore.Drop
-	case isPool:
+	var sticky time.Duration
+	switch kind, n := kindOfNumber(p.number); kind {
+	case kindPool:
 		for _, e := range p.slots[:min(n, len(p.slots))] {
 			if e.IsValid() {
 				list = append(list, e.AddrPort)
 			}
 		}
+	case kindSticky:
+		sticky = time.Duration(n) * time.Second
+		_, n = kindOfNumber(p.pick)
+		for _, id := range p.ids[:min(n, len(p.ids))] {
+			if to := p.live[id]; to.IsValid() {
+				list = append(list, to)
+			}
+		}
+	case kindOther:
+		if p.number == toIgnore {
+			empty = proxycore.Drop
+		}
 	}
-	return proxycore.FormatRoute(f, list, empty, 0)
+	return proxycore.FormatRoute(f, list, empty, sticky)
 }

@@ -42,6 +42,12 @@ func (w *buffer) u32(typ uint16, v uint32) {
 	w.end(at)
 }
 
+func (w *buffer) u64(typ uint16, v uint64) {
+	at := w.begin(typ)
+	w.b = binary.BigEndian.AppendUint64(w.b, v)
+	w.end(at)
+}
+
 func (w *buffer) bytes(typ uint16, data []byte) {
 	at := w.begin(typ)
 	w.b = append(w.b, data...)
@@ -55,7 +61,7 @@ func (w *buffer) value(typ uint16, data []byte) {
 	w.end(at)
 }
 
-// verdict writes "goto chain" as NFTA_DATA_VERDICT inside an attribute of that type.
+// verdict writes "goto chain" or "jump chain" as NFTA_DATA_VERDICT inside an attribute of that type.
 func (w *buffer) verdict(typ uint16, code int32, chain string) {
 	at := w.nest(typ)
 	v := w.nest(unix.NFTA_DATA_VERDICT)

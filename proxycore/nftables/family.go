@@ -91,14 +91,19 @@ func (f *family) element(set setID, key []byte) string {
 	}
 	front := func(v proxycore.Front) string { return fmt.Sprintf("%v . %v . %d", v.Addr, v.Proto, v.Port) }
 	switch set {
-	case services:
+	case services, picks, masqAll:
 		return front(f.readFront(key))
-	case endpoints:
+	case endpoints, ids:
 		v, slot := f.readSlot(key)
 		return fmt.Sprintf("%s . slot %d", front(v), slot)
 	case hairpin:
 		return fmt.Sprintf("%v . %v", f.readAddr(key), f.readAddr(key[f.addrLen():]))
-	case byService:
+	case live:
+		v, id := f.readSlot(key)
+		return fmt.Sprintf("%s . id %#x", front(v), id)
+	case affinity:
+		return fmt.Sprintf("%v . %s", f.readAddr(key), front(f.readFront(key[f.addrLen():])))
+	case byService, byPick:
 		return chainOf(binary.NativeEndian.Uint32(key))
 	}
 	return f.readAddr(key).String()

@@ -22,7 +22,7 @@ func (b *Backend) room(ctx context.Context, n int, full bool) error {
 	return b.send(ctx)
 }
 
-// cost is what one changed slot may add to a transaction.
+// cost is what one changed slot may add to a transaction, or one of its id.
 func (f *family) cost() int {
 	return elementSize(f.slotLen(), f.targetLen()) + elementSize(f.slotLen(), 0) + 2*elementSize(2*f.addrLen(), 0)
 }
@@ -30,7 +30,7 @@ func (f *family) cost() int {
 // front collects the change of one front; want is nil for one that goes. It is whole within one transaction. One that
 // is too large even for that (thousands of endpoints) is cut so that every packet still finds an endpoint of the old
 // pool or of the new: new slots, replaced slots, the front's number, and then the slots that go.
-func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.Pool, full bool) error {
+func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.Route, full bool) error {
 	s := b.sides[familyIndex(f.Addr)]
 	p := s.fronts[f]
 	if p == nil {
@@ -40,13 +40,17 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 	var number uint32
 	var list []proxycore.Endpoint
 	if want != nil {
-		list = want.Endpoints
+		list = want.Pool.Endpoints
 		number = numberOf(want)
 	}
 	now, steps := b.slots.reslot(p.slots, list)
+	var recall memory
+	if kind, _ := kindOfNumber(number); kind == kindSticky {
+		recall = p.memory.next(now)
+	}
 
-	fixed := 4 * elementSize(s.f.slotLen(), 4) // services and cluster-ips
-	whole := fixed + len(steps)*s.f.cost()
+	fixed := 8 * elementSize(s.f.frontLen(), 4) // services, picks, masq-all and cluster-ips
+	whole := fixed + len(steps)*s.f.cost() + p.memory.size(s.f, &recall)
 	if err := b.room(ctx, whole, full); err != nil {
 		return err
 	}
@@ -55,11 +59,15 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 		each = func() error { return b.room(ctx, s.f.cost()+fixed, full) }
 	}
 
-	if want != nil && !p.counted {
-		p.counted = true
+	counts := want != nil && want.Kind == proxycore.ClusterIP
+	if counts && !p.counted {
 		if s.clusterIPs.need(f.Addr) {
 			b.add(s, clusterIPs, appendAddr(b.key[:0], f.Addr), nil)
 		}
+	}
+	masq := want != nil && want.Masquerade == proxycore.MasqueradeAll
+	if masq && !p.masq {
+		b.add(s, masqAll, appendFront(b.key[:0], f), nil)
 	}
 	for _, st := range steps { // also where only Here differs
 		if st.now.Here && !st.old.Here || st.now.Here && st.now.Addr() != st.old.Addr() {
@@ -85,16 +93,13 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 			}
 		}
 	}
-	if p.number != number {
-		key := appendFront(b.key[:0], f)
-		if p.number != 0 {
-			b.del(s, services, key)
-		}
-		if number != 0 {
-			b.add(s, services, key, appendNative(b.data[:0], number))
-		}
-		s.use(p.number, -1)
-		s.use(number, +1)
+	if err := b.learn(s, f, &p.memory, &recall, each); err != nil {
+		return err
+	}
+	b.point(s, picks, f, p.pick, recall.pick)
+	b.point(s, services, f, p.number, number)
+	if err := b.forget(s, f, &p.memory, &recall, each); err != nil {
+		return err
 	}
 	for _, st := range steps {
 		if !st.now.IsValid() && st.old.IsValid() {
@@ -109,23 +114,44 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 			s.hairpin.release(st.old.Addr())
 		}
 	}
+	if p.masq && !masq {
+		b.del(s, masqAll, appendFront(b.key[:0], f))
+	}
+	if p.counted && !counts {
+		s.clusterIPs.release(f.Addr)
+	}
 	if want == nil {
-		if p.counted {
-			s.clusterIPs.release(f.Addr)
-		}
 		delete(s.fronts, f)
 		return nil
 	}
-	p.slots, p.number = now, number
+	p.slots, p.number, p.memory, p.masq, p.counted = now, number, recall, masq, counts
 	return nil
 }
 
-// numberOf is the number of the chain for a pool.
-func numberOf(p *proxycore.Pool) uint32 {
+// point gives a front another number in services or picks; 0 is none.
+func (b *Backend) point(s *side, set setID, f proxycore.Front, old, now uint32) {
+	if old == now {
+		return
+	}
+	key := appendFront(b.key[:0], f)
+	if old != 0 {
+		b.del(s, set, key)
+	}
+	if now != 0 {
+		b.add(s, set, key, appendNative(b.data[:0], now))
+	}
+	s.use(old, -1)
+	s.use(now, +1)
+}
+
+// numberOf is the number of the chain for a front.
+func numberOf(r *proxycore.Route) uint32 {
 	switch {
-	case len(p.Endpoints) > 0:
-		return poolNumber(len(p.Endpoints))
-	case p.Empty == proxycore.Drop:
+	case len(r.Pool.Endpoints) > 0 && r.Affinity > 0:
+		return stickyNumber(r.Affinity)
+	case len(r.Pool.Endpoints) > 0:
+		return poolNumber(len(r.Pool.Endpoints))
+	case r.Pool.Empty == proxycore.Drop:
 		return toIgnore
 	}
 	return toRefuse

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"svclab/nsnet"
 	"svclab/nsnet/nstest"
@@ -52,7 +53,8 @@ func program(t testing.TB, b *Backend, c proxycore.Change) {
 	}
 }
 
-// route reads "10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop".
+// route reads "10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop"; "sticky=3s" is affinity, and
+// "nodeport" and "external" are kinds.
 func route(s string) proxycore.Route {
 	fields := strings.Fields(s)
 	addr, proto, _ := strings.Cut(fields[0], "/")
@@ -63,8 +65,21 @@ func route(s string) proxycore.Route {
 	}
 	r := proxycore.Route{Front: proxycore.Front{Addr: front.Addr(), Port: front.Port(), Proto: p}}
 	for _, f := range fields[1:] {
-		if f == "drop" {
+		switch f {
+		case "drop":
 			r.Pool.Empty = proxycore.Drop
+			continue
+		case "nodeport":
+			r.Kind, r.Masquerade = proxycore.NodePort, proxycore.MasqueradeAll
+			continue
+		case "external":
+			r.Kind, r.Masquerade = proxycore.ExternalIP, proxycore.MasqueradeAll
+			continue
+		}
+		if t, ok := strings.CutPrefix(f, "sticky="); ok {
+			if r.Affinity, err = time.ParseDuration(t); err != nil {
+				panic(err)
+			}
 			continue
 		}
 		f, here := strings.CutPrefix(f, "here=")

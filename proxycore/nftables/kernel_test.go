@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -18,6 +19,10 @@ var small = []string{
 	"10.96.0.2:80/TCP",
 	"10.96.0.3:80/SCTP drop",
 	"[fd00:96::1]:80/TCP here=[fd00:244:1::2]:8080",
+	"10.96.0.4:80/TCP sticky=600s here=10.244.1.2:8080 10.244.2.1:8080",
+	"[fd00:96::4]:53/UDP sticky=3s [fd00:244:2::2]:53",
+	"192.168.7.1:30080/TCP nodeport here=10.244.1.2:8080 10.244.2.1:8080",
+	"[fd00:7::1]:30080/SCTP external sticky=600s [fd00:244:2::2]:8080",
 }
 
 const smallDump = `pods 10.244.0.0/15 fd00:244::/32
@@ -25,7 +30,11 @@ const smallDump = `pods 10.244.0.0/15 fd00:244::/32
 10.96.0.1:80/TCP -> 10.244.1.2:8080 10.244.2.1:8080
 10.96.0.2:80/TCP -> refuse
 10.96.0.3:80/SCTP -> drop
+10.96.0.4:80/TCP sticky 600s -> 10.244.1.2:8080 10.244.2.1:8080
+192.168.7.1:30080/TCP -> 10.244.1.2:8080 10.244.2.1:8080
+[fd00:7::1]:30080/SCTP sticky 600s -> [fd00:244:2::2]:8080
 [fd00:96::1]:80/TCP -> [fd00:244:1::2]:8080
+[fd00:96::4]:53/UDP sticky 3s -> [fd00:244:2::2]:53
 `
 
 func TestProgramDumpAndList(t *testing.T) {
@@ -47,6 +56,11 @@ func TestProgramDumpAndList(t *testing.T) {
 		"10.244.0.0-10.245.255.255",
 		": goto lb-3",
 		"type nat hook output priority -100; policy accept;",
+		": goto sticky-600",
+		": jump pick-2",
+		"update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 10m : meta priority }",
+		"delete @affinity { ip6 saddr . ip6 daddr . meta l4proto . th dport : meta priority }",
+		"meta l4proto udp ct original ip6 daddr . meta l4proto . ct original proto-dst @masq-all goto masq comment \"masquerade front UDP\"",
 	} {
 		if !strings.Contains(strings.ReplaceAll(list, "10.244.0.0/15", "10.244.0.0-10.245.255.255"), want) {
 			t.Errorf("nft list ruleset lacks %q", want)
@@ -54,6 +68,10 @@ func TestProgramDumpAndList(t *testing.T) {
 	}
 	got, ok := b.RuleFor(route(small[0]).Front, netip.MustParseAddrPort("10.244.2.1:8080"))
 	if want := "table ip svclab, chain lb-2, map endpoints, element 10.96.0.1 . TCP . 80 . slot 1"; got != want || !ok {
+		t.Errorf("RuleFor: %q %v, want %q", got, ok, want)
+	}
+	got, ok = b.RuleFor(route(small[5]).Front, netip.MustParseAddrPort("10.244.2.1:8080"))
+	if want := "table ip svclab, chain sticky-600, map live, element 10.96.0.4 . TCP . 80 . id 0x6112aae9"; got != want || !ok {
 		t.Errorf("RuleFor: %q %v, want %q", got, ok, want)
 	}
 }
@@ -95,6 +113,23 @@ func TestFullHeals(t *testing.T) {
 		"add element ip svclab hairpin { 10.244.9.9 . 10.244.9.9 }",
 		"add element ip svclab hairpin { 10.244.9.9 . 10.244.9.8 }",
 		"delete element ip6 svclab hairpin { fd00:244:1::2 . fd00:244:1::2 }",
+		"delete element ip svclab live { 10.96.0.4 . tcp . 80 . LIVE }",
+		"add element ip svclab live { 10.96.0.4 . tcp . 80 . 1:9 : 10.244.9.9 . 1 }",
+		"add element ip svclab live { 10.96.0.4 . tcp . 80 . 0:9 : 10.244.9.9 . 1 }",
+		"add element ip svclab live { 10.96.0.1 . tcp . 80 . 1:9 : 10.244.9.9 . 1 }",
+		"delete element ip svclab ids { 10.96.0.4 . tcp . 80 . 1 }",
+		"add element ip svclab ids { 10.96.0.4 . tcp . 80 . 5 : 1:9 }",
+		"add element ip svclab ids { 10.96.9.9 . tcp . 80 . 0 : 1:9 }",
+		"delete element ip svclab picks { 10.96.0.4 . tcp . 80 }",
+		"add element ip svclab picks { 10.96.0.1 . tcp . 80 : 500:2 }",
+		"flush map ip svclab by-pick",
+		"flush chain ip svclab sticky-600",
+		"flush chain ip6 svclab pick-1",
+		"add element ip svclab by-pick { 100:9 : jump refuse }",
+		"add element ip svclab masq-all { 10.96.0.1 . tcp . 80 }",
+		"add element ip svclab masq-all { 10.96.9.9 . tcp . 80 }",
+		"delete element ip svclab masq-all { 192.168.7.1 . tcp . 30080 }",
+		"add element ip svclab cluster-ips { 192.168.7.1 }",
 		"flush set ip svclab pods",
 		"flush chain ip svclab lb-2",
 		"flush chain ip6 svclab translated",
@@ -108,7 +143,7 @@ func TestFullHeals(t *testing.T) {
 		t.Run(damage, func(t *testing.T) {
 			b := open(t, ns, Options{})
 			program(t, b, full(node, small...))
-			nft(t, ns, damage)
+			nft(t, ns, strings.Replace(damage, "LIVE", anID(b), 1))
 			if err := b.Check(context.Background()); err == nil {
 				t.Error("check saw nothing")
 			} else {
@@ -125,6 +160,12 @@ func TestFullHeals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// anID is an id of a sticky front, as nft reads it in a key.
+func anID(b *Backend) string {
+	p := b.sides[0].fronts[route("10.96.0.4:80/TCP").Front]
+	return fmt.Sprintf("%x:%x", p.ids[0]>>16, p.ids[0]&0xffff)
 }
 
 // A change that the kernel refuses names the element, changes nothing, and the next one must be Full.
@@ -268,12 +309,24 @@ func TestSetsGrow(t *testing.T) {
 
 func TestUnsupportedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	b := open(t, namespace(t), Options{})
-	r := route(small[0])
-	r.Affinity = 1e9
-	err := b.Program(context.Background(), proxycore.Change{Full: true, Add: []proxycore.Route{r}})
-	want := "front 10.96.0.1:80/TCP: backend nftables cannot do sessionAffinity yet"
-	if err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+	for _, x := range []struct {
+		want string
+		edit func(r *proxycore.Route)
+	}{
+		{"externalTrafficPolicy Local", func(r *proxycore.Route) { r.Local = &proxycore.Pool{} }},
+		{"loadBalancerSourceRanges", func(r *proxycore.Route) { r.Ranges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }},
+		{"a masquerade of the node's own packets alone", func(r *proxycore.Route) { r.Masquerade = proxycore.MasqueradeNode }},
+		{"a front that is no ClusterIP without masquerade", func(r *proxycore.Route) { r.Kind = proxycore.NodePort }},
+		{"a sessionAffinity of 1.5s", func(r *proxycore.Route) { r.Affinity = 1500 * time.Millisecond }},
+		{"a sessionAffinity of 16777216s", func(r *proxycore.Route) { r.Affinity = 1 << 24 * time.Second }},
+	} {
+		r := route(small[0])
+		x.edit(&r)
+		err := b.Program(context.Background(), proxycore.Change{Full: true, Add: []proxycore.Route{r}})
+		want := "front 10.96.0.1:80/TCP: backend nftables cannot do " + x.want + " yet"
+		if err == nil || strings.ReplaceAll(err.Error(), "4660h20m16s", "16777216s") != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 	if b.transactions != 0 {
 		t.Errorf("%d transactions were sent", b.transactions)

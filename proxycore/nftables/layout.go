@@ -5,8 +5,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"svclab/proxycore/cluster"
 )
 
 // chainSpec is a chain as it should be.
@@ -32,17 +35,44 @@ var (
 // what the old one wrote.
 const (
 	kindPool   = 1 << 24 // lb-N
+	kindSticky = 3 << 24 // sticky-T, T in seconds
+	kindPick   = 5 << 24 // pick-N
 	kindOther  = 8 << 24
 	toRefuse   = kindOther
 	toIgnore   = kindOther + 1
-	poolPrefix = "lb-"
+	kindMask   = 0xff << 24
 )
+
+// maxSeconds bounds an affinity timeout; the API's bound is 86,400.
+const maxSeconds = 1<<24 - 1
+
+var kinds = []struct {
+	kind   uint32
+	prefix string
+	most   int
+}{{kindPool, "lb-", maxSlots}, {kindSticky, "sticky-", maxSeconds}, {kindPick, "pick-", maxSlots}}
 
 // maxSlots bounds a pool; the slots above are for the pools of the Local policies (flat-layout.md, Q1).
 const maxSlots = 1 << 16
 
-func poolNumber(n int) uint32   { return kindPool | uint32(n) }
-func poolChain(n uint32) string { return poolPrefix + strconv.Itoa(int(n)) }
+func poolNumber(n int) uint32 { return kindPool | uint32(n) }
+func pickNumber(n int) uint32 { return kindPick | uint32(n) }
+func stickyNumber(timeout time.Duration) uint32 {
+	return kindSticky | uint32(timeout/time.Second)
+}
+
+// kindOfNumber takes a number apart: its kind, and N or T.
+func kindOfNumber(number uint32) (kind uint32, n int) {
+	return number & kindMask, int(number &^ kindMask)
+}
+
+// byNumber is the map in which the number stands, and how it leads to the chain.
+func byNumber(number uint32) (set setID, code int32) {
+	if kind, _ := kindOfNumber(number); kind == kindPick {
+		return byPick, unix.NFT_JUMP
+	}
+	return byService, unix.NFT_GOTO
+}
 
 // chainOf is the chain of a number, empty for a number that nobody gives.
 func chainOf(number uint32) string {
@@ -51,20 +81,41 @@ func chainOf(number uint32) string {
 		return "refuse"
 	case number == toIgnore:
 		return "ignore"
-	case number > kindPool && number < 2*kindPool:
-		return poolChain(number &^ kindPool)
+	}
+	kind, n := kindOfNumber(number)
+	for _, k := range kinds {
+		if k.kind == kind && 0 < n && n <= k.most {
+			return k.prefix + strconv.Itoa(n)
+		}
 	}
 	return ""
 }
 
-// poolSize reads N out of lb-N.
-func poolSize(chain string) (n int, ok bool) {
-	digits, ok := strings.CutPrefix(chain, poolPrefix)
-	if !ok {
-		return 0, false
+// numberOfChain is the inverse for the chains that come and go: lb-N, sticky-T, pick-N.
+func numberOfChain(chain string) (number uint32, ok bool) {
+	for _, k := range kinds {
+		if digits, ok := strings.CutPrefix(chain, k.prefix); ok {
+			n, err := strconv.Atoi(digits)
+			if err != nil || n <= 0 || n > k.most {
+				return 0, false
+			}
+			number = k.kind | uint32(n)
+			return number, chainOf(number) == chain
+		}
 	}
-	n, err := strconv.Atoi(digits)
-	return n, err == nil && n > 0 && n <= maxSlots && poolChain(uint32(n)) == chain
+	return 0, false
+}
+
+// chain is the chain of a number that numberOfChain gives.
+func (f *family) chain(number uint32) chainSpec {
+	switch kind, n := kindOfNumber(number); kind {
+	case kindSticky:
+		return f.sticky(n)
+	case kindPick:
+		return f.pick(n)
+	default:
+		return f.pool(n)
+	}
 }
 
 const slotZero = "slot 0: the count was read before a commit and the slot after it"
@@ -76,6 +127,16 @@ func (f *family) front(reg uint32) []term {
 		payload(network, f.daddr, f.words*4, reg),
 		metaGet(unix.NFT_META_L4PROTO, reg+f.words),
 		payload(transport, 2, 2, reg+f.words+1))
+}
+
+// originalFront loads the front that the connection was made to. The protocol must be one known beforehand: nft spells
+// a port in a concatenation after `meta l4proto` only.
+func (f *family) originalFront(p cluster.Proto, reg uint32) []term {
+	return terms(
+		metaGet(unix.NFT_META_L4PROTO, reg), equal(reg, []byte{byte(p)}),
+		original(f.ctDaddr, reg),
+		metaGet(unix.NFT_META_L4PROTO, reg+f.words),
+		original(unix.NFT_CT_PROTO_DST, reg+f.words+1))
 }
 
 func (f *family) source(reg uint32) term      { return payload(1, f.saddr, f.words*4, reg) }
@@ -94,6 +155,7 @@ const (
 const (
 	ruleMasquerade    = "masquerade"
 	ruleMasqueradeAll = "masquerade all"
+	ruleFront         = "masquerade front " // and the protocol
 )
 
 // chains is everything in a table that does not depend on Services, targets before those who go to them. The rules
@@ -107,6 +169,9 @@ func (f *family) chains(kind translatedKind) []chainSpec {
 	toClusterIP := terms(original(f.ctDaddr, r0), within(clusterIPs, r0))
 	translated := []ruleSpec{rule("hairpin",
 		terms(f.source(r0), f.destination(r0+f.words), within(hairpin, r0), goTo("masq")))}
+	for _, p := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP} {
+		translated = append(translated, rule(ruleFront+p.String(), f.originalFront(p, r0), terms(within(masqAll, r0), goTo("masq"))))
+	}
 	switch kind {
 	case masqueradeOutside:
 		translated = append(translated, rule(ruleMasquerade, toClusterIP,
@@ -138,7 +203,7 @@ func (f *family) chains(kind translatedKind) []chainSpec {
 func (f *family) pool(n int) chainSpec {
 	slot := r0 + f.words + 2
 	pick := terms(find(endpoints, r0), f.dnat(r0))
-	return chainSpec{poolChain(uint32(n)), nil, []ruleSpec{
+	return chainSpec{chainOf(poolNumber(n)), nil, []ruleSpec{
 		rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, slot)), pick),
 		rule(slotZero, f.front(r0), terms(constant(0, slot)), pick),
 		rule("no endpoint any more", terms(goTo("refuse"))),

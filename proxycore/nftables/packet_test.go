@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -109,6 +110,12 @@ func TestPackets(t *testing.T) {
 // Clients connect without pause while the pool changes as fast as it can, by one backend or by a chain of heirs, each of
 // which finds the kernel as its predecessor left it. No connection is lost.
 func TestNoConnectionIsLost(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { lossless(t, func(int) time.Duration { return 0 }) })
+	t.Run("sticky", func(t *testing.T) { lossless(t, func(int) time.Duration { return time.Minute }) })
+	t.Run("sticky now and then", func(t *testing.T) { lossless(t, func(i int) time.Duration { return time.Duration(i%3) * time.Minute }) })
+}
+
+func lossless(t *testing.T, affinity func(change int) time.Duration) {
 	ns := oneHost(t)
 	const servers = 4
 	line := "10.96.0.1:80/TCP"
@@ -141,7 +148,8 @@ func TestNoConnectionIsLost(t *testing.T) {
 	}
 	changes := 0
 	for until := time.Now().Add(1500 * time.Millisecond); time.Now().Before(until); changes++ {
-		next := pools[changes*7%servers]
+		next := slices.Clone(pools[changes*7%servers])
+		next[0].Affinity = affinity(changes)
 		if changes%50 != 49 {
 			program(t, b, proxycore.Change{Replace: next})
 			continue

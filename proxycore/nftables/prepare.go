@@ -43,14 +43,14 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 		}
 	}
 	for r := range routes(want) {
-		n := len(r.Pool.Endpoints)
-		s := b.sides[familyIndex(r.Addr)]
-		if _, ok := s.pools[n]; n == 0 || ok {
+		if len(r.Pool.Endpoints) == 0 {
 			continue
 		}
-		b.tx.writeChain(s, s.f.pool(n), false)
-		b.tx.addNumber(s, poolNumber(n))
-		s.pools[n] = 0
+		s := b.sides[familyIndex(r.Addr)]
+		s.provide(&b.tx, numberOf(r))
+		if r.Affinity > 0 {
+			s.provide(&b.tx, pickNumber(len(r.Pool.Endpoints)))
+		}
 		if b.tx.size > b.budget() { // chains nobody uses yet: any cut is good
 			if err := b.send(ctx); err != nil {
 				return err
@@ -58,6 +58,15 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 		}
 	}
 	return nil
+}
+
+// provide makes a chain and its number, if they are not there.
+func (s *side) provide(t *transaction, number uint32) {
+	if !s.chains[number] {
+		t.writeChain(s, s.f.chain(number), false)
+		t.addNumber(s, number)
+		s.chains[number] = true
+	}
 }
 
 func isTranslated(c chainSpec) bool { return c.name == "translated" }
@@ -88,8 +97,18 @@ func (s *side) sizes(want [][]proxycore.Route) [numSets]int {
 		if old.number == 0 {
 			n[services]++
 		}
-		if !s.clusterIPs.placed(r.Addr) {
+		if r.Kind == proxycore.ClusterIP && !s.clusterIPs.placed(r.Addr) {
 			n[clusterIPs]++
+		}
+		if r.Masquerade == proxycore.MasqueradeAll && !old.masq {
+			n[masqAll]++
+		}
+		if list := r.Pool.Endpoints; len(list) > 0 && r.Affinity > 0 {
+			if old.pick == 0 {
+				n[picks]++
+			}
+			n[ids] += max(0, len(list)-len(old.ids))
+			n[live] += old.newcomers(list)
 		}
 		n[endpoints] += max(0, len(r.Pool.Endpoints)-len(old.slots))
 		for _, e := range r.Pool.Endpoints {
@@ -157,17 +176,17 @@ func (t *transaction) writePods(s *side, want []span) {
 	s.pods = want
 }
 
-// idleChains is how many chains lb-N may wait for somebody who needs them.
+// idleChains is how many chains lb-N, sticky-T and pick-N may wait for somebody who needs them.
 const idleChains = 64
 
-// retire deletes the chains lb-N that nobody uses, one transaction or more after the last use. Their numbers go
+// retire deletes the chains that come and go that nobody uses, one transaction or more after the last use. Their numbers go
 // before them in the same transaction: a chain that an element names cannot be deleted (EBUSY).
 func (b *Backend) retire(ctx context.Context, all bool) error {
 	for _, s := range b.sides {
-		var idle []int
-		if len(s.pools) > idleChains || all {
-			for n, users := range s.pools {
-				if users == 0 {
+		var idle []uint32
+		if len(s.chains) > idleChains || all {
+			for n := range s.chains {
+				if s.users[n] == 0 {
 					idle = append(idle, n)
 				}
 			}
@@ -177,25 +196,26 @@ func (b *Backend) retire(ctx context.Context, all bool) error {
 		}
 		slices.Sort(idle)
 		for _, n := range idle {
+			by, _ := byNumber(n)
 			b.tx.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) {
 				w.str(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
-				w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[byService].name)
+				w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[by].name)
 				list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-				w.element(native(poolNumber(n)), nil)
+				w.element(native(n), nil)
 				w.end(list)
 			})
 			for _, typ := range []uint16{unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELCHAIN} {
 				b.tx.message(typ, 0, s.fam, func(w *buffer) {
 					w.str(unix.NFTA_RULE_TABLE, b.table) // the same number as NFTA_CHAIN_TABLE
 					if typ == unix.NFT_MSG_DELRULE {
-						w.str(unix.NFTA_RULE_CHAIN, poolChain(uint32(n)))
+						w.str(unix.NFTA_RULE_CHAIN, chainOf(n))
 					} else {
-						w.str(unix.NFTA_CHAIN_NAME, poolChain(uint32(n)))
+						w.str(unix.NFTA_CHAIN_NAME, chainOf(n))
 					}
 				})
 			}
-			s.count[byService]--
-			delete(s.pools, n)
+			s.count[by]--
+			delete(s.chains, n)
 		}
 	}
 	return b.send(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -64,7 +65,7 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 		}
 	}
 	for _, s := range b.sides {
-		for _, set := range []setID{services, endpoints} {
+		for _, set := range []setID{services, endpoints, picks, ids, live, masqAll} {
 			b.tx.expect(s.fam, set, s.coming[set], b.limit)
 		}
 	}
@@ -80,18 +81,18 @@ func (b *Backend) supports(r *proxycore.Route) error {
 	switch {
 	case !r.Addr.IsValid() || r.Addr.Is4In6() || r.Addr.Zone() != "":
 		return fmt.Errorf("front %v: not an address", r.Front)
-	case r.Kind != proxycore.ClusterIP:
-		what = "fronts other than ClusterIPs"
 	case r.Proto != cluster.TCP && r.Proto != cluster.UDP && r.Proto != cluster.SCTP:
 		what = r.Proto.String()
 	case r.Local != nil:
 		what = "externalTrafficPolicy Local"
 	case r.Ranges != nil:
 		what = "loadBalancerSourceRanges"
-	case r.Affinity != 0:
-		what = "sessionAffinity"
-	case r.Masquerade != proxycore.MasqueradeOutside && r.Masquerade != proxycore.MasqueradeNone:
-		what = "this kind of masquerade for a ClusterIP"
+	case r.Affinity < 0 || r.Affinity%time.Second != 0 || r.Affinity > maxSeconds*time.Second:
+		what = fmt.Sprintf("a sessionAffinity of %v", r.Affinity)
+	case r.Masquerade == proxycore.MasqueradeNode:
+		what = "a masquerade of the node's own packets alone"
+	case r.Kind != proxycore.ClusterIP && r.Masquerade != proxycore.MasqueradeAll:
+		what = "a front that is no ClusterIP without masquerade"
 	case r.Masquerade == proxycore.MasqueradeNone && !b.node.MasqueradeAll && len(spans(b.node.Pods, familyIndex(r.Addr))) > 0:
 		what = "a ClusterIP that is not masqueraded although the node can tell its pods"
 	case len(r.Pool.Endpoints) > maxSlots:
@@ -163,7 +164,7 @@ func (b *Backend) fronts(ctx context.Context, c proxycore.Change) error {
 	}
 	for _, list := range [][]proxycore.Route{c.Replace, c.Add} {
 		for i := range list {
-			if err := b.front(ctx, list[i].Front, &list[i].Pool, c.Full); err != nil {
+			if err := b.front(ctx, list[i].Front, &list[i], c.Full); err != nil {
 				return err
 			}
 		}

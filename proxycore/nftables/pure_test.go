@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -57,16 +58,20 @@ func TestKeysAreReadAsWritten(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for number, chain := range map[uint32]string{
-		poolNumber(1): "lb-1", poolNumber(65535): "lb-65535", toRefuse: "refuse", toIgnore: "ignore",
+		poolNumber(1): "lb-1", poolNumber(65535): "lb-65535", toRefuse: "refuse", toIgnore: "ignore", pickNumber(7): "pick-7", stickyNumber(3 * time.Hour): "sticky-10800",
+		kindSticky: "", kindPick | maxSlots + 1: "",
 		0: "", kindPool: "", 2 * kindPool: "", kindOther + 2: "",
 	} {
 		if got := chainOf(number); got != chain {
 			t.Errorf("number %#x is %q, want %q", number, got, chain)
 		}
 	}
-	for chain, want := range map[string]int{"lb-1": 1, "lb-65536": 65536, "lb-0": 0, "lb-01": 0, "lb-65537": 0, "lb-": 0, "refuse": 0, "lb-+1": 0} {
-		if n, ok := poolSize(chain); ok != (want > 0) || ok && n != want {
-			t.Errorf("poolSize(%s) = %d, %v, want %d", chain, n, ok, want)
+	for chain, want := range map[string]uint32{
+		"lb-1": poolNumber(1), "lb-65536": poolNumber(65536), "pick-3": pickNumber(3), "sticky-86400": stickyNumber(24 * time.Hour),
+		"lb-0": 0, "lb-01": 0, "lb-65537": 0, "lb-": 0, "refuse": 0, "lb-+1": 0, "sticky-16777216": 0, "pick": 0,
+	} {
+		if n, ok := numberOfChain(chain); ok != (want > 0) || ok && n != want {
+			t.Errorf("numberOfChain(%s) = %#x, %v, want %#x", chain, n, ok, want)
 		}
 	}
 }

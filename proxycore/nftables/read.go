@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -17,7 +19,7 @@ type found struct {
 	exists     bool
 	sets       map[string]foundSet
 	chains     map[string]*foundChain
-	numbers    map[uint32]string // by-service: number → chain
+	numbers    map[uint32]string // by-service and by-pick: number → chain
 	fronts     map[proxycore.Front]*pool
 	strays     []stray // elements that nobody of ours has written
 	hairpin    []netip.Addr
@@ -60,7 +62,8 @@ func (b *Backend) readTable(ctx context.Context, fam int) (*found, error) {
 		return k, err
 	}
 	for id := range setID(numSets) {
-		if _, ok := k.sets[sets[id].name]; ok {
+		if _, ok := k.sets[sets[id].name]; ok && id != affinity { // affinity's elements are the packets'
+
 			if err := r.elements(ctx, id); err != nil {
 				return k, err
 			}
@@ -142,18 +145,29 @@ func (r *reader) rules(ctx context.Context) error {
 // forget drops what an interrupted dump of the set has brought.
 func (k *found) forget(id setID) {
 	k.count[id] = 0
-	switch id {
-	case services:
-		k.fronts, k.strays = map[proxycore.Front]*pool{}, nil
-	case byService:
-		k.numbers = map[uint32]string{}
-	case endpoints:
-		k.strays = nil
+	k.strays = slices.DeleteFunc(k.strays, func(x stray) bool { return x.set == id })
+	of := func(drop func(p *pool)) {
 		for f, p := range k.fronts {
-			if p.slots = p.slots[:0]; p.number == 0 {
+			if drop(p); p.nothing() {
 				delete(k.fronts, f)
 			}
 		}
+	}
+	switch id {
+	case services:
+		k.fronts, k.numbers = map[proxycore.Front]*pool{}, map[uint32]string{}
+	case byService, byPick:
+		maps.DeleteFunc(k.numbers, func(n uint32, _ string) bool { by, _ := byNumber(n); return by == id })
+	case endpoints:
+		of(func(p *pool) { p.slots = nil })
+	case picks:
+		of(func(p *pool) { p.pick = 0 })
+	case ids:
+		of(func(p *pool) { p.ids = nil })
+	case live:
+		of(func(p *pool) { p.live = nil })
+	case masqAll:
+		of(func(p *pool) { p.masq = false })
 	case clusterIPs:
 		k.clusterIPs = nil
 	case hairpin:
@@ -174,24 +188,28 @@ func (r *reader) elements(ctx context.Context, id setID) error {
 		for _, e := range attrs(attr(body, unix.NFTA_SET_ELEM_LIST_ELEMENTS)) {
 			key := attr(e, unix.NFTA_SET_ELEM_KEY, unix.NFTA_DATA_VALUE)
 			data := attr(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VALUE)
-			if len(key) != keyLen || id != byService && len(data) != dataLen {
+			if len(key) != keyLen || !id.verdicts() && len(data) != dataLen {
 				return fmt.Errorf("set %s has an element of %d and %d bytes, want %d and %d", sets[id].name, len(key), len(data), keyLen, dataLen)
 			}
 			k.count[id]++
 			switch id {
 			case services:
-				k.fronts[f.readFront(key)] = &pool{number: binary.NativeEndian.Uint32(data)}
-			case byService:
-				k.numbers[binary.NativeEndian.Uint32(key)] = text(attr(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VERDICT, unix.NFTA_VERDICT_CHAIN))
-			case endpoints:
-				k.endpoint(f, key, data)
+				k.front(f.readFront(key)).number = binary.NativeEndian.Uint32(data)
+			case byService, byPick:
+				k.number(id, key, attr(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VERDICT))
+			case endpoints, ids, live:
+				k.endpoint(f, id, key, data)
+			case picks:
+				k.front(f.readFront(key)).pick = binary.NativeEndian.Uint32(data)
+			case masqAll:
+				k.front(f.readFront(key)).masq = true
 			case clusterIPs:
 				k.clusterIPs = append(k.clusterIPs, f.readAddr(key))
 			case hairpin:
 				if a := f.readAddr(key); a == f.readAddr(key[f.addrLen():]) {
 					k.hairpin = append(k.hairpin, a)
 				} else {
-					k.strays = append(k.strays, stray{id, append([]byte(nil), key...)})
+					k.astray(id, key)
 				}
 			case pods:
 				end := number(attr(e, unix.NFTA_SET_ELEM_FLAGS))&unix.NFT_SET_ELEM_INTERVAL_END != 0
@@ -206,19 +224,62 @@ func (r *reader) elements(ctx context.Context, id setID) error {
 	return err
 }
 
-func (k *found) endpoint(f *family, key, data []byte) {
-	front, slot := f.readSlot(key)
-	if slot >= maxSlots {
-		k.strays = append(k.strays, stray{endpoints, append([]byte(nil), key...)})
-		return
-	}
-	p := k.fronts[front]
+func (k *found) astray(id setID, key []byte) {
+	k.strays = append(k.strays, stray{id, append([]byte(nil), key...)})
+}
+
+// front is what was found about a front so far.
+func (k *found) front(f proxycore.Front) *pool {
+	p := k.fronts[f]
 	if p == nil {
 		p = &pool{}
-		k.fronts[front] = p
+		k.fronts[f] = p
 	}
-	for len(p.slots) <= int(slot) {
-		p.slots = append(p.slots, proxycore.Endpoint{})
+	return p
+}
+
+func (k *found) number(id setID, key, verdict []byte) {
+	n := binary.NativeEndian.Uint32(key)
+	by, code := byNumber(n)
+	if by != id {
+		k.astray(id, key)
+		return
 	}
-	p.slots[slot] = proxycore.Endpoint{AddrPort: f.readTarget(data)}
+	chain := text(attr(verdict, unix.NFTA_VERDICT_CHAIN))
+	if have := int32(number(attr(verdict, unix.NFTA_VERDICT_CODE))); have != code {
+		chain += fmt.Sprintf(" (verdict %d)", have)
+	}
+	k.numbers[n] = chain
+}
+
+// endpoint reads an element with a slot, or in live with an id.
+func (k *found) endpoint(f *family, id setID, key, data []byte) {
+	front, n := f.readSlot(key)
+	if id == live && n < firstID || id != live && n >= maxSlots {
+		k.astray(id, key)
+		return
+	}
+	p := k.front(front)
+	switch id {
+	case endpoints:
+		p.slots = reach(p.slots, int(n))
+		p.slots[n] = proxycore.Endpoint{AddrPort: f.readTarget(data)}
+	case ids:
+		p.ids = reach(p.ids, int(n))
+		p.ids[n] = binary.NativeEndian.Uint32(data)
+	case live:
+		if p.live == nil {
+			p.live = map[uint32]netip.AddrPort{}
+		}
+		p.live[n] = f.readTarget(data)
+	}
+}
+
+// reach makes a list long enough for an index.
+func reach[T any](list []T, i int) []T {
+	for len(list) <= i {
+		var none T
+		list = append(list, none)
+	}
+	return list
 }

@@ -1,6 +1,8 @@
 package nftables
 
 import (
+	"time"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -103,6 +105,34 @@ func translatedTo() []term {
 			w.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_NEQ)
 			w.value(unix.NFTA_CMP_DATA, native(0))
 		}))
+}
+
+func equal(reg uint32, value []byte) term {
+	return expression("cmp", func(w *buffer) {
+		w.u32(unix.NFTA_CMP_SREG, reg)
+		w.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
+		w.value(unix.NFTA_CMP_DATA, value)
+	})
+}
+
+// Operations of a packet on a map (linux/netfilter/nf_tables.h, enum nft_dynset_ops).
+const (
+	dynsetUpdate = 1
+	dynsetDelete = 2
+)
+
+// remember lets the packet change a map: the key is at key, the data at data. An update of a key that is there gives it
+// a new timeout and leaves its data alone.
+func remember(set setID, operation, key, data uint32, timeout time.Duration) term {
+	return expression("dynset", func(w *buffer) {
+		w.str(unix.NFTA_DYNSET_SET_NAME, sets[set].name)
+		w.u32(unix.NFTA_DYNSET_OP, operation)
+		w.u32(unix.NFTA_DYNSET_SREG_KEY, key)
+		w.u32(unix.NFTA_DYNSET_SREG_DATA, data)
+		if timeout > 0 {
+			w.u64(unix.NFTA_DYNSET_TIMEOUT, uint64(timeout/time.Millisecond))
+		}
+	})
 }
 
 // find looks up what is at reg in a map and puts the result there.

@@ -20,6 +20,7 @@ var (
 	inetService = datatype{13, 2} // inet_service
 	slot        = datatype{19, 4} // mark: what nft has that is 32 bits wide and printed as a number
 	chainNumber = datatype{23, 4} // classid: the type of meta priority, through which the number travels
+	endpointID  = chainNumber     // it travels likewise
 	verdictType = datatype{unix.NFT_DATA_VERDICT, 16}
 )
 
@@ -30,11 +31,20 @@ const (
 	services   setID = iota // front → number of a chain
 	byService               // that number → goto chain; see number
 	endpoints               // front . slot → address . port
+	picks                   // sticky front → number of the chain that picks an endpoint for a new client
+	byPick                  // that number → jump chain
+	ids                     // sticky front . slot → id of the endpoint
+	live                    // sticky front . id → address . port
+	affinity                // client . front → id; written by packets, and forgotten by the kernel when its time is over
+	masqAll                 // fronts whose packets are all masqueraded
 	clusterIPs              // addresses of ClusterIPs: ports nobody serves are refused, and what comes from outside is masqueraded
 	pods                    // sources that are pods
 	hairpin                 // address . address: an endpoint that reaches itself
 	numSets
 )
+
+// verdicts are the maps from numbers to chains.
+func (id setID) verdicts() bool { return id == byService || id == byPick }
 
 // setSpec declares a set. The big maps declare a size: that makes the kernel take the hash of fixed size, which is
 // filled 2.4 times faster (flat-layout.md, Q7).
@@ -54,6 +64,12 @@ var sets = [numSets]setSpec{
 	services:   {"services", []datatype{address, inetProto, inetService}, []datatype{chainNumber}, unix.NFT_SET_MAP | setConcat, 1024},
 	byService:  {"by-service", []datatype{chainNumber}, []datatype{verdictType}, unix.NFT_SET_MAP, 0},
 	endpoints:  {"endpoints", []datatype{address, inetProto, inetService, slot}, []datatype{address, inetService}, unix.NFT_SET_MAP | setConcat, 8192},
+	picks:      {"picks", []datatype{address, inetProto, inetService}, []datatype{chainNumber}, unix.NFT_SET_MAP | setConcat, 1024},
+	byPick:     {"by-pick", []datatype{chainNumber}, []datatype{verdictType}, unix.NFT_SET_MAP, 0},
+	ids:        {"ids", []datatype{address, inetProto, inetService, slot}, []datatype{endpointID}, unix.NFT_SET_MAP | setConcat, 8192},
+	live:       {"live", []datatype{address, inetProto, inetService, endpointID}, []datatype{address, inetService}, unix.NFT_SET_MAP | setConcat, 8192},
+	affinity:   {"affinity", []datatype{address, address, inetProto, inetService}, []datatype{endpointID}, unix.NFT_SET_MAP | unix.NFT_SET_TIMEOUT | unix.NFT_SET_EVAL | setConcat, 65536},
+	masqAll:    {"masq-all", []datatype{address, inetProto, inetService}, nil, setConcat, 1024},
 	clusterIPs: {"cluster-ips", []datatype{address}, nil, 0, 1024},
 	pods:       {"pods", []datatype{address}, nil, unix.NFT_SET_INTERVAL, 0},
 	hairpin:    {"hairpin", []datatype{address, address}, nil, setConcat, 1024},

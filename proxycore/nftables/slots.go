@@ -12,9 +12,16 @@ type pool struct {
 	number uint32               // in the map services; 0: the front is not there
 	slots  []proxycore.Endpoint // the zero Endpoint is a slot that is missing, found in a damaged kernel only
 
+	memory       // of a sticky front
+	masq    bool // the front is in masq-all
 	counted bool // the front has a reference on its address in cluster-ips
 	goes    bool // the Full change at hand does not name the front
 	comes   bool // it does
+}
+
+// nothing reports whether the kernel has nothing about the front.
+func (p *pool) nothing() bool {
+	return p.number == 0 && len(p.slots) == 0 && !p.masq && p.memory.empty()
 }
 
 // step is a change of one slot. Without old the slot is new, without now it goes.
