@@ -36,6 +36,7 @@ var biased = Mutant{
 	Name:     "biased",
 	Breaks:   "CIP-3",
 	Scenario: "myservice",
+	Peaceful: "hairpin",
 	Sentence: "unfair: ",
 	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
 		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
@@ -72,8 +73,23 @@ var keepsRemoved = Mutant{
 	Name:     "keeps-removed",
 	Breaks:   "CIP-20",
 	Scenario: "myservice",
+	Peaceful: "hairpin",
 	Sentence: "which is no endpoint of default/myservice:80 any more",
-	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+	Backend:  keeping(func(proxycore.Route) bool { return true }),
+}
+
+// sticksToRemoved does so where there is affinity: a client stays where it was sent, though that is gone.
+var sticksToRemoved = Mutant{
+	Name:     "sticks-to-removed",
+	Breaks:   "AFF-6",
+	Scenario: "affinity",
+	Peaceful: "myservice",
+	Sentence: "any more",
+	Backend:  keeping(func(r proxycore.Route) bool { return r.Affinity > 0 }),
+}
+
+func keeping(which func(r proxycore.Route) bool) func(proxycore.Backend, int) proxycore.Backend {
+	return func(b proxycore.Backend, _ int) proxycore.Backend {
 		seen := map[proxycore.Front][]proxycore.Endpoint{}
 		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
 			for _, r := range c.Remove {
@@ -87,10 +103,73 @@ var keepsRemoved = Mutant{
 				seen = named
 			}
 			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
-				r.Pool.Endpoints = union(r.Pool.Endpoints, seen[r.Front])
+				if which(r) {
+					r.Pool.Endpoints = union(r.Pool.Endpoints, seen[r.Front])
+				}
 				seen[r.Front] = r.Pool.Endpoints
 				return r
 			})
+		}}
+	}
+}
+
+// noAffinity gives every connection an endpoint of its own.
+var noAffinity = Mutant{
+	Name:     "no-affinity",
+	Breaks:   "AFF-1",
+	Scenario: "affinity",
+	Peaceful: "myservice",
+	Sentence: "sessionAffinity",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
+				r.Affinity = 0
+				return r
+			})
+		}}
+	},
+}
+
+// ignoresExternalIPs does nothing for spec.externalIPs.
+var ignoresExternalIPs = Mutant{
+	Name:     "ignores-external-ips",
+	Breaks:   "EXT-1",
+	Scenario: "external-ip",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		ignored := map[proxycore.Front]bool{}
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			out := proxycore.Change{Full: c.Full, Node: c.Node}
+			for _, r := range c.Remove {
+				if !ignored[r.Front] {
+					out.Remove = append(out.Remove, r)
+				}
+				delete(ignored, r.Front)
+			}
+			if c.Full {
+				clear(ignored)
+			}
+			for _, r := range c.Add {
+				if r.Kind == proxycore.ExternalIP {
+					ignored[r.Front] = true
+				} else {
+					out.Add = append(out.Add, r)
+				}
+			}
+			for _, r := range c.Replace { // a front may change its kind
+				switch was, is := ignored[r.Front], r.Kind == proxycore.ExternalIP; {
+				case is && !was:
+					ignored[r.Front] = true
+					out.Remove = append(out.Remove, r)
+				case !is && was:
+					delete(ignored, r.Front)
+					out.Add = append(out.Add, r)
+				case !is:
+					out.Replace = append(out.Replace, r)
+				}
+			}
+			return out
 		}}
 	},
 }
@@ -107,6 +186,7 @@ var noUDPCleanup = Mutant{
 	Name:     "no-udp-cleanup",
 	Breaks:   "CT-1",
 	Scenario: "udp-sender",
+	Peaceful: "myservice",
 	Sentence: "which is no endpoint of default/metrics:8125 any more",
 	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return idle{inner} },
 }

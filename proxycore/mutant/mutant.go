@@ -14,6 +14,8 @@ type Mutant struct {
 	Name     string // "no-masquerade": run as nftables~no-masquerade
 	Breaks   string // the row of the specification (service-semantics) that it breaks
 	Scenario string // the bundled scenario that must kill it
+	Peaceful string // a bundled scenario that must not notice it: a mutant that turns everything red proves nothing
+	Only     string // the one proxy whose rules it knows by name; "": any
 	Sentence string // words that must be in the reason of the failing flow
 	Stress   int    // so many changes under so many flows are needed to see it; 0: as the scenario says
 
@@ -27,6 +29,10 @@ var Mutants = []Mutant{
 	noHairpin,
 	biased,
 	keepsRemoved,
+	noNodePortMasquerade,
+	ignoresExternalIPs,
+	noAffinity,
+	sticksToRemoved,
 	noUDPCleanup,
 	noSecondLookup,
 }

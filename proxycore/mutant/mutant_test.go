@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 
 func TestMutantsAreComplete(t *testing.T) {
 	for _, m := range Mutants {
-		if m.Name == "" || m.Breaks == "" || m.Scenario == "" || m.Sentence == "" || (m.Backend == nil) == (m.Cleaner == nil) {
+		if m.Name == "" || m.Breaks == "" || m.Scenario == "" || m.Peaceful == "" || m.Sentence == "" || (m.Backend == nil) == (m.Cleaner == nil) {
 			t.Errorf("mutant %q lacks something: %+v", m.Name, m)
 		}
 		if found, ok := Find(m.Name); !ok || found.Name != m.Name {
@@ -115,6 +116,7 @@ func TestRuleMutants(t *testing.T) {
 	for _, x := range []struct{ mutant, rule, neighbour string }{
 		{"no-masquerade", `comment "masquerade"`, `comment "hairpin"`},
 		{"no-hairpin", `comment "hairpin"`, `comment "masquerade"`},
+		{"no-nodeport-masquerade", `comment "masquerade front `, `comment "masquerade"`},
 		{"no-second-lookup", `comment "slot 0: `, `comment "random slot of `},
 	} {
 		t.Run(x.mutant, func(t *testing.T) {
@@ -195,6 +197,43 @@ func TestChangeMutants(t *testing.T) {
 			if !slices.EqualFunc(asked, x.then.Replace, proxycore.Route.Equal) {
 				t.Error("the mutant changed its caller's routes")
 			}
+		})
+	}
+}
+
+// The mutants of other fronts spoil those alone.
+func TestMutantsOfOtherFronts(t *testing.T) {
+	fronts := func(n int, affinity time.Duration, kind proxycore.Kind) []proxycore.Route {
+		plain, other := of(n)[0], of(n)[0]
+		other.Port, other.Kind, other.Masquerade, other.Affinity = 90, kind, proxycore.MasqueradeAll, affinity
+		return []proxycore.Route{plain, other}
+	}
+	const (
+		one  = "10.96.0.1:80/TCP -> 10.244.1.1:8080\n"
+		both = " -> 10.244.1.1:8080 10.244.1.2:8080\n"
+	)
+	for _, x := range []struct {
+		mutant, want string
+		then         []proxycore.Route
+	}{
+		{"no-affinity", one + "10.96.0.1:90/TCP -> 10.244.1.1:8080\n", fronts(1, time.Minute, proxycore.NodePort)},
+		{"sticks-to-removed", one + "10.96.0.1:90/TCP sticky 60s" + both, fronts(1, time.Minute, proxycore.NodePort)},
+		{"sticks-to-removed", one + "10.96.0.1:90/TCP -> 10.244.1.1:8080\n", fronts(1, 0, proxycore.NodePort)},
+		{"ignores-external-ips", one, fronts(1, 0, proxycore.ExternalIP)},
+		{"ignores-external-ips", one + "10.96.0.1:90/TCP -> 10.244.1.1:8080\n", fronts(1, 0, proxycore.NodePort)},
+	} {
+		t.Run(x.mutant, func(t *testing.T) {
+			_, b := node(t, x.mutant)
+			program(t, b, proxycore.Change{Full: true, Add: fronts(2, time.Minute, proxycore.ExternalIP)})
+			program(t, b, proxycore.Change{Replace: x.then})
+			got, err := b.Dump(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(got, x.want); d != "" {
+				t.Errorf("dump (-got +want):\n%s", d)
+			}
+			program(t, b, proxycore.Change{Remove: x.then})
 		})
 	}
 }

@@ -23,6 +23,7 @@ func (r *run) flush(ctx context.Context, f *scenario.Flush, step *verdict.Step) 
 	}
 	now := time.Now()
 	r.changed.Store(&now)
+	r.history.Forget(now)
 	within := f.Within
 	if within == 0 {
 		within = withinDefault

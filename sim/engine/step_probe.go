@@ -88,6 +88,8 @@ func (r *run) send(ctx context.Context, f world.Flow, expected oracle.Answer, im
 	if expectsSilence(expected) {
 		f.Wait = silence
 	}
+	landed := r.history.Sending(f, time.Now())
+	defer landed()
 	o, err := r.world.Send(ctx, f)
 	if err == nil {
 		r.history.Observe(f, o)
@@ -118,13 +120,19 @@ func (r *run) ask(ctx context.Context, p *scenario.Probe, q question) (*group, e
 	if p.Session != "" || p.Fair != nil {
 		senders = 1 // a socket is one; and successive choices are only successive when sent so
 	}
+	if g.expected.Sticky {
+		if p.Fair != nil {
+			return nil, fmt.Errorf("the probe asks whether %s is fair, but its first answer decides the others: sessionAffinity", g.seen.To)
+		}
+		if err := g.sendAll(ctx, 1, 1); err != nil { // the others are judged by it
+			return nil, err
+		}
+		return g, g.sendAll(ctx, n-1, senders)
+	}
 	if err := g.sendAll(ctx, n, senders); err != nil {
 		return nil, err
 	}
-	now = time.Now()
-	if after := oracle.Expect(r.history, g.flow, now, now); len(after.Cases) == len(g.expected.Cases) {
-		g.everyone(n) // not where the first answer settled the others, as with session affinity
-	}
+	g.everyone(n)
 	if p.Fair != nil {
 		g.fair(p.Fair)
 	}

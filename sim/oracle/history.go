@@ -23,9 +23,11 @@ type History struct {
 	spans    []span // begin and end ascend
 	last     *facts // of the state applied last
 	facts    map[*cluster.Snapshot]*facts
-	owners   map[netip.Addr]cluster.Key // whose ClusterIP an address was when last asked: a guess, always verified
+	learnt   *cluster.Snapshot
+	claims   map[netip.AddrPort][]cluster.Key // who ever claimed a front, an address (port 0) or a NodePort (no address)
 	answers  map[union]Answer
 	sessions map[sessionKey]*sessions
+	pins     map[pinKey]*pin
 	scratch  [4]*facts // for inForce, whose result is not kept
 }
 
@@ -39,8 +41,8 @@ type span struct {
 func NewHistory(t *world.Topology) *History {
 	h := &History{
 		rules: rules, places: map[world.Place]*world.Host{}, at: map[netip.Addr][]*world.Host{}, entry: t.Entry,
-		facts: map[*cluster.Snapshot]*facts{}, owners: map[netip.Addr]cluster.Key{},
-		answers: map[union]Answer{}, sessions: map[sessionKey]*sessions{},
+		facts: map[*cluster.Snapshot]*facts{}, claims: map[netip.AddrPort][]cluster.Key{},
+		answers: map[union]Answer{}, sessions: map[sessionKey]*sessions{}, pins: map[pinKey]*pin{},
 	}
 	for _, hosts := range [][]world.Host{t.Pods, t.Nodes, t.Clients} {
 		for i := range hosts {
@@ -65,11 +67,13 @@ func (h *History) Begin(s *cluster.Snapshot, at time.Time) {
 		v[0].pass(h, k, h.last)
 		v[1].pass(h, k, h.last)
 	}
+	h.passPins(h.last, at)
 }
 
 func (h *History) begin(s *cluster.Snapshot, at time.Time) {
 	st := h.facts[s]
 	if st == nil {
+		h.learn(s)
 		st = newFacts(s)
 		h.facts[s] = st
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Rows of the quick matrix of the specification (TestInternalExternalMasquerade), column ClusterIP, and what belongs to
@@ -33,7 +34,101 @@ type cell struct {
 	rows  string
 }
 
-func matrix() []cell {
+// frontsOf is the Service of both with NodePorts, TCP 30080 and UDP 30080 (dns), and an externalIP of each family.
+func frontsOf(pods ...string) func() *History {
+	return func() *History {
+		return in(both(pods...).WithService(myservice(func(s *corev1.Service) {
+			s.Spec.Type = corev1.ServiceTypeNodePort
+			s.Spec.ExternalIPs = []string{"198.51.100.7", "2001:db8:e::7"}
+			s.Spec.Ports[0].NodePort, s.Spec.Ports[1].NodePort = 30080, 30080
+		})))
+	}
+}
+
+// The columns "NodePort or VIP, eTP Cluster" of the quick matrix, and what belongs to them.
+func frontCells() []cell {
+	web, hostWeb, none := frontsOf("web-1", "web-2"), frontsOf("host-web", "web-2"), frontsOf()
+	const one, two = "50% 10.1.0.1:5000 sees 192.0.2.1|link-local; 50% 10.2.0.2:5000 sees 192.0.2.1",
+		"50% 10.1.0.1:5000 sees 192.0.2.2; 50% 10.2.0.2:5000 sees 192.0.2.2|link-local"
+	return []cell{
+		{"NodePort, outside client", web, "client/laptop 192.0.2.1:30080/TCP", "", one, "CIP-3 NP-1"},
+		{"NodePort of node-2, outside client that enters by node-1", web, "client/laptop 192.0.2.2:30080/TCP", "node-1", two, "CIP-3 NP-1"},
+		{"NodePort, UDP", web, "client/laptop 192.0.2.1:30080/UDP", "", one, "CIP-3 NP-1"},
+		{"NodePort, IPv6", web, "client/laptop [2001:db8::2]:30080/TCP", "",
+			"50% [fd01::1]:5000 sees 2001:db8::2; 50% [fd02::2]:5000 sees 2001:db8::2|link-local", "CIP-3 NP-1"},
+		{"NodePort, pod to its own node", web, "pod/client 192.0.2.1:30080/TCP", "", one, "CIP-3 NP-2"},
+		{"NodePort, pod to another node", web, "pod/client 192.0.2.2:30080/TCP", "", two, "CIP-3 NP-3"},
+		{"NodePort, pod to itself", frontsOf("web-1"), "pod/web-1 192.0.2.1:30080/TCP", "", "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", "CIP-3 NP-2"},
+		{"NodePort, pod to itself by another node", frontsOf("web-1"), "pod/web-1 192.0.2.2:30080/TCP", "", "100% 10.1.0.1:5000 sees 192.0.2.2", "CIP-3 NP-3"},
+		{"NodePort, node to itself", web, "node/node-1 192.0.2.1:30080/TCP", "", one, "CIP-3 NP-4"},
+		{"NodePort, node to another", web, "node/node-1 192.0.2.2:30080/TCP", "", two, "CIP-3 NP-1"},
+		{"NodePort, hostNetwork pod", web, "pod/host-client 192.0.2.2:30080/TCP", "", two, "CIP-3 NP-4"},
+		{"NodePort, outside client to the node's own network", hostWeb, "client/laptop 192.0.2.1:30080/TCP", "",
+			"50% 10.2.0.2:5000 sees 192.0.2.1; 50% 192.0.2.1:5000 sees 203.0.113.7", "CIP-3 NP-1 HP-4"},
+		{"NodePort, pod to the node's own network", hostWeb, "pod/client 192.0.2.1:30080/TCP", "",
+			"50% 10.2.0.2:5000 sees 192.0.2.1; 50% 192.0.2.1:5000 sees 10.1.0.9", "CIP-3 NP-2 HP-4"},
+		{"NodePort, node to its own network", hostWeb, "node/node-1 192.0.2.1:30080/TCP", "",
+			"50% 10.2.0.2:5000 sees 192.0.2.1; 50% 192.0.2.1:5000 sees 192.0.2.1|link-local", "CIP-3 NP-4 HP-5"},
+		{"NodePort, node to another's network", hostWeb, "node/node-2 192.0.2.1:30080/TCP", "",
+			"50% 10.2.0.2:5000 sees 192.0.2.1; 50% 192.0.2.1:5000 sees 192.0.2.2", "CIP-3 NP-1 HP-4"},
+		{"NodePort wins over a listener", func() *History {
+			return in(both("web-2").WithService(myservice(func(s *corev1.Service) {
+				s.Spec.Type = corev1.ServiceTypeNodePort
+				s.Spec.Ports[0].NodePort = 5000
+			})))
+		}, "pod/client 192.0.2.1:5000/TCP", "", "100% 10.2.0.2:5000 sees 192.0.2.1", "CIP-3 NP-2"},
+		{"a node's other ports are its own", web, "client/laptop 192.0.2.1:5000/TCP", "", "100% 192.0.2.1:5000 sees 203.0.113.7", "CIP-14 CIP-14"},
+		{"NodePort number at a pod's address", web, "pod/client 10.2.0.2:30080/TCP", "", "or reset", "CIP-14 M-12"},
+		{"NodePort of a ClusterIP Service", func() *History {
+			return in(both("web-2").WithService(myservice(func(s *corev1.Service) { s.Spec.Ports[0].NodePort = 30080 })))
+		}, "pod/client 192.0.2.1:30080/TCP", "", "or reset", "CIP-14 M-12"},
+		{"NodePort removed", func() *History { h := web(); h.since(both("web-1"), 1); return h }, "pod/client 192.0.2.1:30080/TCP", "", "or reset", "CIP-14 M-12"},
+		{"NodePort without endpoints", none, "client/laptop 192.0.2.1:30080/TCP", "", "or refused", "NE-3"},
+		{"NodePort without endpoints, node, UDP", none, "node/node-1 192.0.2.1:30080/UDP", "", "or denied; or refused", "NE-3"},
+		{"NodePort of another node without endpoints, node, UDP", none, "node/node-1 192.0.2.2:30080/UDP", "", "or refused", "NE-3"},
+
+		{"externalIP, outside client", web, "client/laptop 198.51.100.7:80/TCP", "", one, "CIP-3 EXT-1"},
+		{"externalIP, outside client by node-2", web, "client/laptop 198.51.100.7:80/TCP", "node-2", two, "CIP-3 EXT-1"},
+		{"externalIP, pod", web, "pod/client 198.51.100.7:80/TCP", "", one, "CIP-3 EXT-1"},
+		{"externalIP, node, IPv6", web, "node/node-1 [2001:db8:e::7]:80/TCP", "",
+			"50% [fd01::1]:5000 sees 2001:db8::1|link-local; 50% [fd02::2]:5000 sees 2001:db8::1", "CIP-3 EXT-1"},
+		{"externalIP, pod to the node's own network", hostWeb, "pod/client 198.51.100.7:80/TCP", "",
+			"50% 10.2.0.2:5000 sees 192.0.2.1; 50% 192.0.2.1:5000 sees 10.1.0.9", "CIP-3 EXT-1 HP-4"},
+		{"externalIP, unused port", web, "pod/client 198.51.100.7:81/TCP", "", "or silent; or unreachable", "EXT-5"},
+		{"externalIP without endpoints", none, "pod/client 198.51.100.7:80/TCP", "", "or refused", "NE-4"},
+		{"externalIP without endpoints, node", none, "node/node-1 198.51.100.7:80/TCP", "", "or refused; or silent; or unreachable", "NE-5"},
+		{"externalIP that is a node's address", func() *History {
+			return in(both("web-2").WithService(myservice(func(s *corev1.Service) { s.Spec.ExternalIPs = []string{"192.0.2.2"} })))
+		}, "pod/client 192.0.2.2:80/TCP", "", "100% 10.2.0.2:5000 sees 192.0.2.1", "CIP-3 EXT-1"},
+
+		{"two claim one externalIP: the older", contested(1, 2), "pod/client 198.51.100.7:80/TCP", "", "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", "CIP-3 EXT-1"},
+		{"two claim one externalIP: the older, whatever its name", contested(2, 1), "pod/client 198.51.100.7:80/TCP", "", "or refused", "NE-4"},
+		{"two claim one externalIP: of equals the first name", contested(1, 1), "client/laptop 198.51.100.7:80/TCP", "node-2", "100% 10.1.0.1:5000 sees 192.0.2.2", "CIP-3 EXT-1"},
+		{"two claim one externalIP: when the winner goes", func() *History {
+			h := contested(2, 1)()
+			h.since(h.last.state.WithoutService(key("default/other")), 1)
+			return h
+		}, "pod/client 198.51.100.7:80/TCP", "", "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", "CIP-3 EXT-1"},
+	}
+}
+
+// contested: myservice and other, which has no endpoints, claim one externalIP; each was created at that second.
+func contested(mine, others int64) func() *History {
+	return func() *History {
+		claim := func(name, ip string, created int64) func(*corev1.Service) {
+			return func(s *corev1.Service) {
+				s.Name, s.Spec.ExternalIPs, s.CreationTimestamp = name, []string{"198.51.100.7"}, metav1.Unix(created, 0)
+				s.Spec.ClusterIPs = []string{ip}
+			}
+		}
+		return in(both("web-1").WithService(myservice(claim("myservice", "172.20.0.1", mine))).
+			WithService(myservice(claim("other", "172.20.0.2", others))))
+	}
+}
+
+func matrix() []cell { return append(clusterCells(), frontCells()...) }
+
+func clusterCells() []cell {
 	web := both("web-1", "web-2")
 	single := both("web-1")
 	hostWeb := both("host-web", "web-2")

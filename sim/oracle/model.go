@@ -62,9 +62,8 @@ func (m *Model) Close() error {
 	return nil
 }
 
-// The model takes no time; a flow that stays silent says that it has waited.
+// The model takes as long as its computation; a flow that stays silent says that it has waited.
 const (
-	tookAnswer  = 50 * time.Microsecond
 	patience    = 5 * time.Second
 	firstPort   = 1024
 	clusterSide = 32768 // where masqueraded ports begin
@@ -85,8 +84,10 @@ func (m *Model) Send(ctx context.Context, f world.Flow) (world.Observation, erro
 		return world.Observation{}, errors.New("model: no " + f.From.String())
 	}
 	client := netip.AddrPortFrom(from.AddrOf(f.To.Addr()), m.port(f))
-	o := world.Observation{Client: client, At: m.Now(), Took: tookAnswer}
-	a := Latest(m.history, f)
+	o := world.Observation{Client: client, At: m.Now()}
+	m.history.mu.Lock()
+	a := m.history.latest(f, o.At)
+	m.history.mu.Unlock()
 	weights := make([]float64, len(a.Cases))
 	for i, c := range a.Cases {
 		weights[i] = c.Weight
@@ -101,6 +102,9 @@ func (m *Model) Send(ctx context.Context, f world.Flow) (world.Observation, erro
 		m.mute(&o, f, from, a.Mute[0])
 	} else {
 		return world.Observation{}, errors.New("model: the rules say nothing about " + f.String())
+	}
+	if o.Took == 0 {
+		o.Took = m.Now().Sub(o.At)
 	}
 	if m.twist != nil {
 		m.twist(m, from, f, &o)

@@ -18,6 +18,8 @@ type Answer struct {
 	Cases []Case          // who may answer; none: nobody
 	Mute  []world.Outcome // what may happen instead of an answer, the most likely first
 	Why   []Reason
+	// Sticky: whoever answers this flow will answer the client's next ones, since the Service has session affinity.
+	Sticky bool
 
 	because string // why nobody, or nobody else, may answer
 	asked   asked
@@ -50,7 +52,7 @@ type Reason struct{ Row, Text string }
 func Expect(h *History, f world.Flow, from, until time.Time) Answer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.expect(f, from, h.inForce(from, until))
+	return h.expect(f, from, until, h.inForce(from, until))
 }
 
 // Latest says what the last state permits, whatever else may still be in force. Where a world has no barrier, settling
@@ -58,7 +60,12 @@ func Expect(h *History, f world.Flow, from, until time.Time) Answer {
 func Latest(h *History, f world.Flow) Answer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.expect(f, time.Time{}, []*facts{h.last})
+	return h.latest(f, time.Time{})
+}
+
+// latest takes what was observed before at for known; at the zero Time, all.
+func (h *History) latest(f world.Flow, at time.Time) Answer {
+	return h.expect(f, at, at, []*facts{h.last})
 }
 
 // shape is all of a flow that the rules look at.
@@ -75,21 +82,21 @@ type union struct {
 	shape  shape
 }
 
-func (h *History) expect(f world.Flow, at time.Time, states []*facts) Answer {
-	a := h.answer(f, at, states)
-	a.asked = asked{h, f, at}
+func (h *History) expect(f world.Flow, from, until time.Time, states []*facts) Answer {
+	a := h.answer(f, from, until, states)
+	a.asked = asked{h, f, from}
 	return a
 }
 
-func (h *History) answer(f world.Flow, at time.Time, states []*facts) Answer {
+func (h *History) answer(f world.Flow, from, until time.Time, states []*facts) Answer {
 	var s *session
 	if f.Session != "" {
-		s = h.sessions[sessionOf(f)].before(at)
+		s = h.sessions[sessionOf(f)].before(from)
 	}
-	if s != nil || len(states) > len(union{}.states) {
+	if s != nil || h.pinOf(f, states) != nil || len(states) > len(union{}.states) {
 		var parts []Answer
 		for _, st := range states {
-			parts = append(parts, h.decide(f, st, s))
+			parts = append(parts, h.decide(f, st, s, from, until))
 		}
 		return merge(parts)
 	}
@@ -100,7 +107,7 @@ func (h *History) answer(f world.Flow, at time.Time, states []*facts) Answer {
 	}
 	var parts []Answer
 	for _, st := range states {
-		parts = append(parts, h.decide(f, st, nil))
+		parts = append(parts, h.decide(f, st, nil, from, until))
 	}
 	a := merge(parts)
 	if len(h.answers) >= manyAnswers {
@@ -135,6 +142,7 @@ func merge(parts []Answer) Answer {
 		}
 		m.Mute = addMissing(m.Mute, p.Mute)
 		m.Why = addMissing(m.Why, p.Why)
+		m.Sticky = m.Sticky || p.Sticky
 		m.because = p.because // the latest state's
 	}
 	return m

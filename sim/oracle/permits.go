@@ -118,9 +118,6 @@ func (a Answer) wrongSource(c Case, saw netip.Addr) string {
 // stranger says what a server is to the Service that was called, when it is none of those who may answer; empty when
 // there is nothing special to it.
 func (h *History) stranger(q asked, server netip.AddrPort) string {
-	if h.at[q.flow.To.Addr()] != nil {
-		return ""
-	}
 	front := h.last.look(h, q.flow.To, q.flow.Proto).front
 	if front != nil {
 		for _, e := range front.all {

@@ -35,7 +35,8 @@ func connectionKeeps(q *question) (Reason, bool) {
 }
 
 func socketKeeps(q *question) (Reason, bool) {
-	if !q.held() || !q.straight() && (q.front == nil || q.session.left || !has(q.front.usable(), q.session.server)) {
+	direct := q.straight() && q.held() && q.session.server == q.flow.To
+	if !q.held() || !direct && (q.front == nil || q.session.left || !has(q.front.usable(), q.session.server)) {
 		return Reason{}, false
 	}
 	q.keep()
@@ -60,6 +61,9 @@ func socketDrains(q *question) (Reason, bool) {
 func socketOutlives(q *question) (Reason, bool) {
 	if !q.held() || q.front != nil {
 		return Reason{}, false
+	}
+	if q.straight() {
+		q.because = "no Service has " + q.flow.To.String() + " any more"
 	}
 	q.choice = append(q.choice, chosen{q.session.server, 1})
 	return q.since("CT-10", "this UDP socket was answered by %s and may go on, but %s", q.was(), q.because)

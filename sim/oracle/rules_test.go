@@ -32,10 +32,15 @@ func TestEveryRuleAndRowIsReached(t *testing.T) {
 		return h
 	}
 	for _, c := range matrix() {
-		Expect(record(c.state()), flow(c.flow), at(2), at(2))
+		f := flow(c.flow)
+		f.Via = c.via
+		Expect(record(c.state()), f, at(2), at(2))
 	}
 	Latest(record(in(state(slice("a", "10.1.0.1 serving terminating")))), flow("pod/client 172.20.0.1:80/TCP"))
 	for _, c := range lives() {
+		c.live(t, record(NewHistory(places())))
+	}
+	for _, c := range clientLives() {
 		c.live(t, record(NewHistory(places())))
 	}
 	known := map[string]bool{}
@@ -74,7 +79,7 @@ func TestEveryRuleAndRowIsReached(t *testing.T) {
 func TestRowsHaveKnownAreas(t *testing.T) {
 	for _, r := range Rows {
 		area, _, _ := strings.Cut(r.ID, "-")
-		if !slices.Contains([]string{"CIP", "HP", "TERM", "NE", "CT", "M", "SRC", "LIFE"}, area) {
+		if !slices.Contains([]string{"CIP", "HP", "NP", "EXT", "AFF", "TERM", "NE", "CT", "M", "SRC", "LIFE"}, area) {
 			t.Errorf("row %s: no such area", r.ID)
 		}
 		if !strings.HasSuffix(r.Text, ".") {

@@ -73,16 +73,42 @@ func chooseDraining(q *question) (Reason, bool) {
 		q.front.name, either(q.h.names(q.front.draining, q.flow.Proto)))}, true
 }
 
+// kube-proxy's iptables mode has no such rule in the output hook, and the packet leaves by the default route; its
+// nftables mode and our own core refuse.
+func externalWithoutEndpoints(q *question) (Reason, bool) {
+	if q.front == nil || q.by != byExternalIP || !q.isNode() {
+		return Reason{}, false
+	}
+	q.mute = append(q.refusal(), world.Silent, world.Unreachable)
+	q.because = q.front.name + " has no ready endpoint"
+	return Reason{"NE-5", q.because}, true
+}
+
 func refuseWithoutEndpoints(q *question) (Reason, bool) {
 	if q.front == nil {
 		return Reason{}, false
 	}
 	q.mute = q.refusal()
 	q.because = q.front.name + " has no ready endpoint"
-	if q.isNode() {
+	switch {
+	case q.by == byNodePort:
+		return Reason{"NE-3", q.because}, true
+	case q.by == byExternalIP:
+		return Reason{"NE-4", q.because}, true
+	case q.isNode():
 		return Reason{"NE-2", q.because}, true
 	}
 	return Reason{"NE-1", q.because}, true
+}
+
+func unusedExternalPort(q *question) (Reason, bool) {
+	if q.service == nil || q.by != byExternalIP {
+		return Reason{}, false
+	}
+	q.mute = q.lostPacket()
+	q.because = fmt.Sprintf("%s is an externalIP of %s, which has no port %d/%s, so nobody cares for the packet",
+		q.flow.To.Addr(), q.service.Key, q.flow.To.Port(), q.flow.Proto)
+	return Reason{"EXT-5", q.because}, true
 }
 
 // Backends differ here, so both are permitted; our own core refuses, as kube-proxy's nftables mode does.

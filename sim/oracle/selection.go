@@ -3,6 +3,7 @@ package oracle
 import (
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -28,11 +29,15 @@ type frontKey struct {
 type target struct {
 	service *cluster.Service
 	front   *front
+	by      kind // how the Service is called there
 }
 
 // front is a port of a Service and the endpoints behind it, of its address's family.
 type front struct {
 	name            string // "default/myservice:80"
+	port            uint16 // of the Service, whatever number was called
+	by              kind
+	sticky          time.Duration // how long a client keeps its endpoint (sessionAffinity ClientIP); 0: not at all
 	all             []endpoint
 	ready, draining []netip.AddrPort
 }
@@ -56,37 +61,6 @@ func (f *front) usable() []netip.AddrPort {
 
 func has(pool []netip.AddrPort, a netip.AddrPort) bool { return slices.Contains(pool, a) }
 
-func (st *facts) look(h *History, to netip.AddrPort, proto cluster.Proto) target {
-	key := frontKey{to, proto}
-	t, ok := st.found[key]
-	if !ok {
-		t.service = h.ownerOf(st.state, to.Addr())
-		if t.service != nil {
-			t.front = st.front(t.service, to, proto)
-		}
-		st.found[key] = t
-	}
-	return t
-}
-
-// ownerOf returns the Service with that ClusterIP. All Services are looked at only when the owner of last time does not
-// have it any more.
-func (h *History) ownerOf(s *cluster.Snapshot, a netip.Addr) *cluster.Service {
-	owns := func(svc *cluster.Service) bool {
-		return svc != nil && slices.Contains(svc.ClusterIPs, a) && served(svc.Object)
-	}
-	if svc := s.Service(h.owners[a]); owns(svc) {
-		return svc
-	}
-	for svc := range s.Services() {
-		if owns(svc) {
-			h.owners[a] = svc.Key
-			return svc
-		}
-	}
-	return nil
-}
-
 // served: ExternalName Services are names in the DNS and nothing else (CIP-15; headless ones have no ClusterIP,
 // CIP-14), and one that is labelled for another proxy is left to it (CIP-16).
 func served(s *corev1.Service) bool {
@@ -94,22 +68,20 @@ func served(s *corev1.Service) bool {
 	return s.Spec.Type != corev1.ServiceTypeExternalName && !other
 }
 
-func (st *facts) front(svc *cluster.Service, to netip.AddrPort, proto cluster.Proto) *front {
-	for _, p := range svc.Object.Spec.Ports {
-		if got, err := cluster.ParseProto(string(p.Protocol)); err == nil && got == proto && uint16(p.Port) == to.Port() {
-			f := &front{name: frontName(svc.Key, to.Port()), all: st.endpoints(svc.Key, p.Name, proto, to.Addr().Is4())}
-			for _, e := range f.all {
-				switch {
-				case e.ready:
-					f.ready = append(f.ready, e.AddrPort)
-				case e.serving && e.terminating:
-					f.draining = append(f.draining, e.AddrPort)
-				}
-			}
-			return f
+func (st *facts) front(svc *cluster.Service, p *corev1.ServicePort, proto cluster.Proto, ipv4 bool, by kind) *front {
+	f := &front{
+		name: frontName(svc.Key, uint16(p.Port)), port: uint16(p.Port), by: by,
+		sticky: stickiness(svc.Object), all: st.endpoints(svc.Key, p.Name, proto, ipv4),
+	}
+	for _, e := range f.all {
+		switch {
+		case e.ready:
+			f.ready = append(f.ready, e.AddrPort)
+		case e.serving && e.terminating:
+			f.draining = append(f.draining, e.AddrPort)
 		}
 	}
-	return nil
+	return f
 }
 
 // endpoints is the union over all slices that name the Service (CIP-21), each address and port once (CIP-25).

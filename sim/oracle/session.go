@@ -22,6 +22,7 @@ func sessionOf(f world.Flow) sessionKey { return sessionKey{f.From, f.Session, f
 type session struct {
 	at     time.Time      // when the flow was sent
 	server netip.AddrPort // who answered it, or one before it; zero when nobody has yet
+	by     kind           // how the Service was called, when it was one
 	// left: since then there may have been a state in which server was no current endpoint, so that the kernel may
 	// have forgotten the choice.
 	left bool
@@ -42,16 +43,20 @@ func (s *sessions) before(at time.Time) *session {
 	return s[1]
 }
 
-// Observe remembers what became of a flow with a Session. Flows of one session must be observed in their order, and
-// judged before the next one is observed.
+// Observe remembers what became of a flow: of one with a Session, for its socket; of a new one to a Service with session
+// affinity, for its client. Flows of one session must be observed in their order, and judged before the next one is
+// observed.
 func (h *History) Observe(f world.Flow, o world.Observation) {
-	if f.Session == "" {
-		return
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := sessionOf(f)
 	all := h.sessions[key]
+	if goesOn := all != nil && all[0].server == o.Server; o.Outcome == world.Answered && !goesOn {
+		h.used(f, o)
+	}
+	if f.Session == "" {
+		return
+	}
 	if all == nil {
 		all = &sessions{}
 		h.sessions[key] = all
@@ -67,6 +72,9 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 		// What was in force when it was sent, or came since, may have passed over it before it was observed.
 		for i := len(h.spans) - 1; i >= 0 && (h.spans[i].end.IsZero() || h.spans[i].end.After(o.At)); i-- {
 			s.pass(h, key, h.spans[i].facts)
+			if t := h.spans[i].facts.look(h, f.To, f.Proto); t.front != nil {
+				s.by = t.by
+			}
 		}
 	case o.Outcome == world.Reset && f.Proto != cluster.UDP:
 		s.server = netip.AddrPort{} // the connection is over, the next one chooses anew
@@ -76,7 +84,7 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 
 // pass lets a state pass over the memory.
 func (s *session) pass(h *History, k sessionKey, st *facts) {
-	if s == nil || s.left || !s.server.IsValid() || k.proto != cluster.UDP || h.at[k.to.Addr()] != nil {
+	if s == nil || s.left || !s.server.IsValid() || k.proto != cluster.UDP || s.server == k.to {
 		return
 	}
 	front := st.look(h, k.to, k.proto).front
