@@ -9,10 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 3; }
 
-# nft and ip are used by tests and for artifacts; the lab itself speaks netlink.
+# iptables is what its backend runs; nft and ip are used by tests and for artifacts: the lab itself speaks netlink.
 packages() {
   local missing=()
   command -v nft >/dev/null || missing+=(nftables)
+  command -v iptables-nft >/dev/null || missing+=(iptables)
   command -v ip >/dev/null || missing+=(iproute2)
   command -v setpriv >/dev/null || missing+=(util-linux)
   [ ${#missing[@]} -eq 0 ] && return
@@ -20,9 +21,9 @@ packages() {
     say "installing ${missing[*]}"
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"; } >&2 || die "could not install ${missing[*]}"
   elif command -v apt-get >/dev/null; then
-    say "missing: ${missing[*]}. Artifacts will lack them; install with: sudo apt-get update && sudo apt-get install -y ${missing[*]}"
+    say "missing: ${missing[*]}. What needs them is skipped; install with: sudo apt-get update && sudo apt-get install -y ${missing[*]}"
   else
-    say "missing: ${missing[*]}. Artifacts will lack them; install them with this system's package manager."
+    say "missing: ${missing[*]}. What needs them is skipped; install them with this system's package manager."
   fi
 }
 

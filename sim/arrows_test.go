@@ -24,11 +24,12 @@ var arrows = map[string]string{
 	"sim/settle":   "",
 	"sim/stat":     "",
 	"sim/lab":      "nsnet nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
-	"sim/proxies":  "nsnet proxycore proxycore/conntrack proxycore/mutant proxycore/nftables sim/lab sim/world",
+	"sim/proxies":  "nsnet proxycore proxycore/conntrack proxycore/iptables proxycore/mutant proxycore/nftables sim/lab sim/world",
 
 	"proxycore":             "proxycore/cluster",
 	"proxycore/cluster":     "",
 	"proxycore/nftables":    "proxycore proxycore/cluster",
+	"proxycore/iptables":    "proxycore proxycore/cluster",
 	"proxycore/conntrack":   "proxycore proxycore/cluster",
 	"proxycore/mutant":      "proxycore",
 	"proxycore/backendtest": "proxycore proxycore/cluster",

@@ -19,6 +19,8 @@ import (
 var cures = []struct{ power, cure string }{
 	{"userns", "see what svclab doctor says of the sandbox"},
 	{"nftables", "sudo modprobe -a nf_tables nft_chain_nat nft_masq (on the host), or a kernel with CONFIG_NF_TABLES and CONFIG_NFT_NAT"},
+	{"iptables-nft", "sudo apt-get install -y iptables, and sudo modprobe -a nft_compat xt_statistic xt_recent xt_MASQUERADE (on the host)"},
+	{"iptables-legacy", "sudo apt-get install -y iptables, and sudo modprobe -a iptable_nat iptable_filter ip6table_nat ip6table_filter (on the host)"},
 	{"veth", "sudo modprobe veth (on the host), or a kernel with CONFIG_VETH"},
 	{"bridge", "sudo modprobe bridge (on the host), or a kernel with CONFIG_BRIDGE"},
 }

@@ -37,6 +37,8 @@ var probes = []struct {
 }{
 	{"userns", "make a network namespace", func(*nsnet.NS) error { return nil }},
 	{"nftables", "make a nat chain", makeNatChain},
+	{"iptables-nft", "restore rules with iptables-nft", restoreRules("nft")},
+	{"iptables-legacy", "restore rules with iptables-legacy", restoreRules("legacy")},
 	{"veth", "make a veth pair", func(ns *nsnet.NS) error {
 		return addLink(ns, &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "a"}, PeerName: "b"})
 	}},

@@ -3,15 +3,19 @@
 package proxies
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/netip"
+	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
 	"svclab/nsnet"
 	"svclab/proxycore"
 	"svclab/proxycore/conntrack"
+	"svclab/proxycore/iptables"
 	"svclab/proxycore/mutant"
 	"svclab/proxycore/nftables"
 	"svclab/sim/lab"
@@ -24,7 +28,7 @@ type Proxy struct {
 	About  string   // one line
 	Powers []string // what the machine must have (sandbox.Powers)
 	// Backend opens the backend of one node.
-	Backend func(netns int) (proxycore.Backend, error)
+	Backend func(*nsnet.NS) (proxycore.Backend, error)
 
 	mutant *mutant.Mutant
 }
@@ -35,13 +39,37 @@ var All = []Proxy{
 		Name:    "nftables",
 		About:   "svclab's own core on nf_tables, in the flat layout",
 		Powers:  []string{"nftables"},
-		Backend: func(netns int) (proxycore.Backend, error) { return nftables.New(nftables.Options{NetNS: netns}) },
+		Backend: func(ns *nsnet.NS) (proxycore.Backend, error) { return nftables.New(nftables.Options{NetNS: ns.FD()}) },
 	},
+	onIptables("nft", "svclab's own core on iptables, which writes to nf_tables"),
+	onIptables("legacy", "svclab's own core on iptables, which writes to the older ip_tables"),
 }
 
-// Find returns the proxy of that name; "NAME~MUTANT" is a proxy with one thing spoilt on purpose.
+func onIptables(flavour, about string) Proxy {
+	name := "iptables-" + flavour
+	return Proxy{Name: name, About: about, Powers: []string{name}, Backend: func(ns *nsnet.NS) (proxycore.Backend, error) {
+		return iptables.New(iptables.Options{Flavour: flavour, Run: ns.Do})
+	}}
+}
+
+// standard is the one of All that the machine's iptables command stands for.
+func standard() Proxy {
+	flavour := "legacy"
+	if out, _ := exec.Command("iptables", "--version").Output(); bytes.Contains(out, []byte("nf_tables")) {
+		flavour = "nft"
+	}
+	i := slices.IndexFunc(All, func(p Proxy) bool { return p.Name == "iptables-"+flavour })
+	return All[i]
+}
+
+// Find returns the proxy of that name; "NAME~MUTANT" is a proxy with one thing spoilt on purpose, and "iptables" is what
+// the machine calls so.
 func Find(name string) (Proxy, error) {
 	base, spoilt, isMutant := strings.Cut(name, "~")
+	if base == "iptables" {
+		base = standard().Name
+		name = strings.Replace(name, "iptables", base, 1)
+	}
 	for _, p := range All {
 		if p.Name != base {
 			continue
@@ -50,6 +78,9 @@ func Find(name string) (Proxy, error) {
 			m, ok := mutant.Find(spoilt)
 			if !ok {
 				return Proxy{}, fmt.Errorf("proxy %q: there is no mutant %q; there are %s", name, spoilt, strings.Join(mutantNames(), ", "))
+			}
+			if m.Only != "" && m.Only != base {
+				return Proxy{}, fmt.Errorf("proxy %q: the mutant %s deletes rules by the names that %s gives them; %s has none such", name, spoilt, m.Only, base)
 			}
 			p.Name, p.mutant = name, m
 		}
@@ -81,7 +112,7 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		pods = append(pods, n.PodCIDRs...)
 	}
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
-		backend, err := p.Backend(ns.FD())
+		backend, err := p.Backend(ns)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,206 @@
+// Package iptables makes a node's kernel forward Services through iptables, of either flavour: nft, which iptables calls
+// nf_tables, or legacy. Rules go in through iptables-restore --noflush, one run for each table and family that a change
+// touches; go-iptables looks for the commands and puts in and takes out the jumps.
+//
+//	nat  PREROUTING, OUTPUT ─► SVCLAB ─┬─► SVCLAB-KEEP ─────┐ a rule for each front: DNAT when there is one endpoint,
+//	                                   ├─► SVCLAB-CLUSTER ──┤ else ─► SVCLAB-<hash>: a rule for each endpoint, DNAT with
+//	                                   └─► SVCLAB-EXTERNAL ─┘ probability 1/N, 1/(N−1) … 1
+//	nat  POSTROUTING (translated) ─► SVCLAB-POST ─► SVCLAB-MASQ
+//	filter INPUT, FORWARD, OUTPUT (new) ─► SVCLAB: a rule for each front without endpoints, since nat cannot reject
+//
+// There are fewer rules than kube-proxy writes: it has a chain and two rules for each endpoint besides the rule that
+// chooses it, and a rule that marks for each front. Here an endpoint is one rule (two where clients stick), a front is one,
+// and a front with one endpoint has no chain. Who is masqueraded is decided by where a front stands: SVCLAB sets the mark
+// before it looks into SVCLAB-CLUSTER, takes it from pods, sets it again before SVCLAB-EXTERNAL, and clears it behind, for
+// packets that found nothing. That is seven rules a node, and none for a front; a rule in POSTROUTING that names the
+// original destination would be one for each. The mark is bit 0x1000, and it does not outlive POSTROUTING.
+//
+// Fronts of one Service port with the same endpoints share a chain: a change of endpoints writes that chain, and nothing
+// else. The lists of fronts have no order, so one rule is added or deleted and the rest is not read again by us.
+//
+// No Service is in two minds: a table is replaced at once; what is refused is refused before it is no longer translated, and
+// translated before it is no longer refused; where a restore must be cut, it is cut between Services.
+package iptables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"svclab/proxycore"
+)
+
+// Options say where to program what, and with which commands.
+type Options struct {
+	Flavour string // "nft", "legacy", or "" for what the machine calls iptables
+
+	// Run is required: it runs the function with its thread in the node's network namespace (nsnet.NS.Do). Commands are
+	// started in it, and go-iptables runs them there by itself.
+	Run func(func() error) error
+
+	// LockFile is optional: the xtables lock of the legacy flavour, in place of /run/xtables.lock. Where neither can be
+	// written, a private one in the directory for temporary files is used, and removed by Close. It is handed on in this
+	// process's environment, because go-iptables has no other way.
+	LockFile string
+
+	// MaxRules is optional: how many operations a restore may have. 0: 200 for the nft flavour without privilege, where
+	// a message to the kernel fails above 250 or so, and no limit elsewhere.
+	MaxRules int
+}
+
+const unprivilegedRules = 200
+
+// Backend programs one node. It implements proxycore.Backend and proxycore.Namer.
+type Backend struct {
+	flavour string
+	limit   int
+	node    proxycore.NodeRules
+	known   bool
+	sides   [2]*side // IPv4, IPv6
+	private string   // a lock file to remove
+	closed  bool
+}
+
+var (
+	_ proxycore.Backend = (*Backend)(nil)
+	_ proxycore.Namer   = (*Backend)(nil)
+)
+
+// New finds the commands. It changes nothing in the kernel yet.
+func New(o Options) (*Backend, error) {
+	if o.Run == nil {
+		return nil, errors.New("iptables: Options.Run is required")
+	}
+	if o.Flavour != "" && o.Flavour != nft && o.Flavour != legacy {
+		return nil, fmt.Errorf("iptables: flavour %q is neither nft nor legacy", o.Flavour)
+	}
+	b := &Backend{limit: o.MaxRules}
+	for i := range b.sides {
+		s := &side{is6: i == 1}
+		s.tool.run = o.Run
+		flavour, err := s.tool.detect(s.is6, o.Flavour)
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && flavour != b.flavour {
+			return nil, fmt.Errorf("iptables is of flavour %s and ip6tables of flavour %s", b.flavour, flavour)
+		}
+		b.flavour, b.sides[i] = flavour, s
+	}
+	if b.limit == 0 && b.flavour == nft && unprivileged() {
+		b.limit = unprivilegedRules
+	}
+	return b, b.lock(o.LockFile)
+}
+
+func (b *Backend) lock(path string) error {
+	if b.flavour != legacy || path == "" && (os.Getenv("XTABLES_LOCKFILE") != "" || canLock(defaultLock)) {
+		return nil
+	}
+	if path == "" {
+		path = filepath.Join(os.TempDir(), "svclab-xtables-"+strconv.Itoa(os.Getpid())+".lock")
+		b.private = path
+	}
+	if !canLock(path) {
+		return fmt.Errorf("iptables: cannot write the lock file %s", path)
+	}
+	for _, s := range b.sides {
+		s.tool.env = append(os.Environ(), "XTABLES_LOCKFILE="+path)
+	}
+	return os.Setenv("XTABLES_LOCKFILE", path)
+}
+
+var errClosed = errors.New("the backend is closed")
+
+// Close takes the jumps away, and then our chains, in both families and tables.
+func (b *Backend) Close() error {
+	if b.closed {
+		return nil
+	}
+	b.closed, b.known = true, false
+	var errs []error
+	for _, s := range b.sides {
+		errs = append(errs, s.clear(b.limit))
+	}
+	if b.private != "" {
+		errs = append(errs, os.Remove(b.private))
+		if os.Getenv("XTABLES_LOCKFILE") == b.private {
+			errs = append(errs, os.Unsetenv("XTABLES_LOCKFILE"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s *side) clear(limit int) error {
+	ctx := context.Background()
+	k, err := s.tool.save(ctx)
+	if err != nil {
+		return err
+	}
+	for _, j := range slices.Backward(k.jumps) {
+		if err := s.tool.remove(j); err != nil {
+			return err
+		}
+	}
+	for _, table := range []string{filter, nat} {
+		var units []unit
+		for _, p := range k.places() {
+			if p.table == table {
+				units = append(units, unit{"-F " + p.chain})
+			}
+		}
+		for _, p := range k.places() {
+			if p.table == table {
+				units = append(units, unit{"-X " + p.chain})
+			}
+		}
+		for _, input := range restores(table, units, limit) {
+			if err := s.tool.restore(ctx, input); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// RuleFor names the chain and quotes the rule that send a flow to the front to that endpoint.
+func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
+	if !b.known || !f.Addr.IsValid() {
+		return "", false
+	}
+	s := b.sideOf(f)
+	r, ok := s.routes[f]
+	if !ok {
+		return "", false
+	}
+	l := s.lay(map[group]bool{groupOf(r): true})
+	end := dnat(to)
+	for _, it := range l.items {
+		if it.front != f {
+			continue
+		}
+		rules, chain, first := []string{it.text}, it.chain, ""
+		if it.to != "" {
+			rules, chain, first = l.bodies[it.to].rules, it.to, "chain "+it.chain+" leads to "
+		}
+		for _, rule := range slices.Backward(rules) { // the last: the one that chooses, not the one that remembers
+			if strings.HasSuffix(rule, end) {
+				return fmt.Sprintf("%s table nat, %schain %s, rule %q", s.tool.base, first, chain, rule), true
+			}
+		}
+	}
+	return "", false
+}
+
+func (b *Backend) sideOf(f proxycore.Front) *side {
+	if f.Addr.Is4() {
+		return b.sides[0]
+	}
+	return b.sides[1]
+}

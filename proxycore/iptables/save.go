@@ -1,0 +1,194 @@
+package iptables
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"svclab/proxycore"
+	"svclab/proxycore/cluster"
+)
+
+// kernel is what iptables-save says about one family.
+type kernel struct {
+	chains map[place][]string // ours, and their rules
+	jumps  []jump             // rules in chains of others that lead to ours
+}
+
+func parseSave(out string) *kernel {
+	k := &kernel{chains: map[place][]string{}}
+	table := ""
+	for line := range strings.Lines(out) {
+		line = strings.TrimRight(line, "\n")
+		switch {
+		case strings.HasPrefix(line, "*"):
+			table = line[1:]
+		case strings.HasPrefix(line, ":"):
+			if name, _, _ := strings.Cut(line[1:], " "); isOurs(name) {
+				k.chains[place{table, name}] = nil
+			}
+		case strings.HasPrefix(line, "-A "):
+			chain, text, _ := strings.Cut(line[3:], " ")
+			p := place{table, chain}
+			if isOurs(chain) {
+				k.chains[p] = append(k.chains[p], text)
+			} else if isOurs(parseRule(text).target) {
+				k.jumps = append(k.jumps, jump{table, chain, text})
+			}
+		}
+	}
+	return k
+}
+
+// parsed is what a rule of ours may say. What is not understood is left out, and makes the rule's text differ.
+type parsed struct {
+	src, dst    netip.Prefix
+	proto       cluster.Proto
+	port        uint16
+	chance      uint32 // of 2^31; 0: certain
+	list        string // of xt_recent
+	update      bool
+	seconds     string
+	target      string
+	destination netip.AddrPort
+	comment     string
+}
+
+func (p parsed) front() proxycore.Front {
+	if !p.dst.IsSingleIP() {
+		return proxycore.Front{}
+	}
+	return proxycore.Front{Addr: p.dst.Addr(), Proto: p.proto, Port: p.port}
+}
+
+func parseRule(text string) (p parsed) {
+	words := split(text)
+	for i, w := range words[:max(0, len(words)-1)] {
+		v := words[i+1]
+		switch w {
+		case "-s":
+			p.src, _ = netip.ParsePrefix(v)
+		case "-d":
+			p.dst, _ = netip.ParsePrefix(v)
+		case "-p":
+			p.proto, _ = cluster.ParseProto(v)
+		case "--dport":
+			n, _ := strconv.ParseUint(v, 10, 16)
+			p.port = uint16(n)
+		case "--probability":
+			p.chance = chance(v)
+		case "--name":
+			p.list = v
+		case "--seconds":
+			p.seconds, p.update = v, true
+		case "-j", "-g":
+			p.target = v
+		case "--to-destination":
+			p.destination, _ = netip.ParseAddrPort(v)
+		case "--comment":
+			p.comment = v
+		}
+	}
+	return p
+}
+
+func chance(s string) uint32 {
+	f, _ := strconv.ParseFloat(s, 64)
+	return uint32(math.Round(f * twoTo31))
+}
+
+// split takes words apart; a quoted one may have spaces and escapes.
+func split(text string) (words []string) {
+	var w strings.Builder
+	in, quoted, escaped := false, false, false
+	for _, c := range text {
+		switch {
+		case escaped:
+			w.WriteRune(c)
+			escaped = false
+		case c == '\\' && quoted:
+			escaped = true
+		case c == '"':
+			quoted, in = !quoted, true
+		case c == ' ' && !quoted:
+			if in {
+				words = append(words, w.String())
+				w.Reset()
+			}
+			in = false
+		default:
+			w.WriteRune(c)
+			in = true
+		}
+	}
+	if in {
+		words = append(words, w.String())
+	}
+	return words
+}
+
+// canon makes rules comparable: without the names of match modules and what versions of iptables-save print or not.
+func canon(text string) string {
+	words := split(text)
+	var out []string
+	for i := 0; i < len(words); i++ {
+		switch w := words[i]; w {
+		case "-m", "--mask":
+			i++
+		case "--rsource":
+		case "--probability":
+			if i++; i < len(words) {
+				out = append(out, w, strconv.FormatUint(uint64(chance(words[i])), 10))
+			}
+		default:
+			out = append(out, w)
+		}
+	}
+	return strings.Join(out, "\x00")
+}
+
+func sameRules(a, b []string) bool {
+	return slices.EqualFunc(a, b, func(x, y string) bool { return x == y || canon(x) == canon(y) })
+}
+
+func sortPrefixes(p []netip.Prefix) {
+	slices.SortFunc(p, func(a, b netip.Prefix) int {
+		if c := a.Addr().Compare(b.Addr()); c != 0 {
+			return c
+		}
+		return a.Bits() - b.Bits()
+	})
+}
+
+// layout is the kernel's rules as if lay had made them; nobody knows their groups.
+func (k *kernel) layout() layout {
+	l := layout{bodies: map[string]body{}}
+	for _, p := range k.places() {
+		if !isSet(p) {
+			if p.table == nat {
+				l.bodies[p.chain] = body{rules: k.chains[p]}
+			}
+			continue
+		}
+		for _, text := range k.chains[p] {
+			r := parseRule(text)
+			it := item{place: p, text: text, front: r.front()}
+			if isOurs(r.target) {
+				it.to = r.target
+			}
+			l.items = append(l.items, it)
+		}
+	}
+	return l
+}
+
+func (k *kernel) places() []place {
+	out := make([]place, 0, len(k.chains))
+	for p := range k.chains {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, func(a, b place) int { return strings.Compare(a.table+" "+a.chain, b.table+" "+b.chain) })
+	return out
+}
