@@ -15,7 +15,7 @@ import (
 //  1. what elements will need (prepare), in a transaction of its own;
 //  2. the fronts, those that go first: both families in one transaction, or when it would be too large, in several,
 //     cut between fronts, so that every front is as it was or as it shall be at every boundary;
-//  3. chains that nobody needs any more.
+//  3. chains that nobody needs any more, once no packet is under way to them (retire).
 //
 // A slot that gets another endpoint is deleted and added within one transaction, which flips at once.
 func (b *Backend) Program(ctx context.Context, c proxycore.Change) error {
@@ -72,7 +72,7 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	if err := b.fronts(ctx, c); err != nil {
 		return err
 	}
-	return b.retire(ctx, c.Full)
+	return b.retire(ctx)
 }
 
 // supports says what this backend cannot do yet, before anything is sent.
