@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -45,7 +46,11 @@ func (p *parser) checkObject(l *located) {
 		p.checkNode(l, o)
 	case *discoveryv1.EndpointSlice:
 		p.checkSlice(l, o)
+		if byController(o) {
+			return // whether it counts at all depends on its Service
+		}
 	}
+	p.checkJudged(l)
 }
 
 // isWord checks a field that has one of a few words, or none.
@@ -110,6 +115,14 @@ func (p *parser) checkServicePorts(l *located, s *corev1.ServiceSpec) {
 		}
 		if port.NodePort < 0 || port.NodePort > 65535 {
 			p.problem(at("nodePort"), "nodePort %d of %s is none: ports are 1 to 65535", port.NodePort, l.Ref)
+		}
+		switch numbered := s.Type == corev1.ServiceTypeNodePort || s.Type == corev1.ServiceTypeLoadBalancer; {
+		case port.NodePort > 0 && !numbered:
+			p.problem(at("nodePort"), "a nodePort is for a Service of type NodePort or LoadBalancer, and %s is of type %s", l.Ref, cmp.Or(s.Type, corev1.ServiceTypeClusterIP))
+		case port.NodePort == 0 && s.Type == corev1.ServiceTypeNodePort:
+			p.problem(at("nodePort"), "a NodePort that is not written is given out at random, and not here: write for example \"nodePort: %d\"", 30080+i)
+		case port.NodePort == 0 && numbered && (s.AllocateLoadBalancerNodePorts == nil || *s.AllocateLoadBalancerNodePorts):
+			p.problem(at("nodePort"), "a NodePort that is not written is given out at random, and not here: write for example \"nodePort: %d\", or for the Service \"allocateLoadBalancerNodePorts: false\"", 30080+i)
 		}
 		if t := port.TargetPort; t.StrVal == "" && (t.IntVal < 0 || t.IntVal > 65535) {
 			p.problem(at("targetPort"), "targetPort %d of %s is none: ports are 1 to 65535", t.IntVal, l.Ref)

@@ -184,6 +184,7 @@ func (p *parser) checkChange(c *Change, now *there) *there {
 	next := now.clone()
 	for i, r := range c.Delete {
 		if !p.missing(p.at[c][i], r, next) {
+			p.undone(p.at[c][i], r, next)
 			delete(next.objects, r)
 			next.gone[r] = c.Line
 		}
@@ -195,10 +196,14 @@ func (p *parser) checkChange(c *Change, now *there) *there {
 		delete(next.gone, o.Ref)
 		fresh = append(fresh, l)
 	}
+	for _, o := range c.Apply {
+		p.undone(o.Pos, o.Ref, next)
+	}
 	for i, m := range c.Merge {
 		if p.missing(m.Pos, m.Ref, next) {
 			continue
 		}
+		p.undone(m.Pos, m.Ref, next)
 		l := p.patched(next.objects[m.Ref], p.patches[c][i])
 		next.objects[m.Ref] = l
 		fresh = append(fresh, l)

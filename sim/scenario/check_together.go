@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"svclab/proxycore/cluster"
 )
@@ -41,6 +42,9 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 				p.checkOnce(l, o, own)
 			}
 			have[o.addr] = l
+		}
+		if slice, ok := l.Object.Object.(*discoveryv1.EndpointSlice); ok && isFresh[l] && byController(slice) {
+			p.checkManaged(l, slice, now)
 		}
 		if n, ok := l.Object.Object.(*corev1.Node); ok && isFresh[l] {
 			p.checkRanges(l, n, now)
