@@ -27,10 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"svclab/proxycore"
@@ -43,11 +40,6 @@ type Options struct {
 	// Run is required: it runs the function with its thread in the node's network namespace (nsnet.NS.Do). Commands are
 	// started in it, and go-iptables runs them there by itself.
 	Run func(func() error) error
-
-	// LockFile is optional: the xtables lock of the legacy flavour, in place of /run/xtables.lock. Where neither can be
-	// written, a private one in the directory for temporary files is used, and removed by Close. It is handed on in this
-	// process's environment, because go-iptables has no other way.
-	LockFile string
 
 	// MaxRules is optional: how many operations a restore may have. 0: 200 for the nft flavour without privilege, where
 	// a message to the kernel fails above 250 or so, and no limit elsewhere.
@@ -63,7 +55,6 @@ type Backend struct {
 	node    proxycore.NodeRules
 	known   bool
 	sides   [2]*side // IPv4, IPv6
-	private string   // a lock file to remove
 	closed  bool
 }
 
@@ -96,24 +87,10 @@ func New(o Options) (*Backend, error) {
 	if b.limit == 0 && b.flavour == nft && unprivileged() {
 		b.limit = unprivilegedRules
 	}
-	return b, b.lock(o.LockFile)
-}
-
-func (b *Backend) lock(path string) error {
-	if b.flavour != legacy || path == "" && (os.Getenv("XTABLES_LOCKFILE") != "" || canLock(defaultLock)) {
-		return nil
+	if lock := lockFile(); b.flavour == legacy && !canLock(lock) {
+		return nil, fmt.Errorf("iptables: cannot write the lock file %s; set XTABLES_LOCKFILE to one that can be written", lock)
 	}
-	if path == "" {
-		path = filepath.Join(os.TempDir(), "svclab-xtables-"+strconv.Itoa(os.Getpid())+".lock")
-		b.private = path
-	}
-	if !canLock(path) {
-		return fmt.Errorf("iptables: cannot write the lock file %s", path)
-	}
-	for _, s := range b.sides {
-		s.tool.env = append(os.Environ(), "XTABLES_LOCKFILE="+path)
-	}
-	return os.Setenv("XTABLES_LOCKFILE", path)
+	return b, nil
 }
 
 var errClosed = errors.New("the backend is closed")
@@ -124,17 +101,19 @@ func (b *Backend) Close() error {
 		return nil
 	}
 	b.closed, b.known = true, false
-	var errs []error
+	return errors.Join(b.sides[0].clear(b.limit), b.sides[1].clear(b.limit))
+}
+
+// each does something for one family after the other: two restores of the nft flavour at the same time disturb each other
+// ("CHAIN_USER_ADD failed (File exists)": iptables 1.8.9 repeats what a new generation of the tables interrupted), and
+// those of the legacy flavour wait for the same lock.
+func (b *Backend) each(do func(s *side) error) error {
 	for _, s := range b.sides {
-		errs = append(errs, s.clear(b.limit))
-	}
-	if b.private != "" {
-		errs = append(errs, os.Remove(b.private))
-		if os.Getenv("XTABLES_LOCKFILE") == b.private {
-			errs = append(errs, os.Unsetenv("XTABLES_LOCKFILE"))
+		if err := do(s); err != nil {
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (s *side) clear(limit int) error {
@@ -143,13 +122,14 @@ func (s *side) clear(limit int) error {
 	if err != nil {
 		return err
 	}
-	for _, j := range slices.Backward(k.jumps) {
-		if err := s.tool.remove(j); err != nil {
-			return err
-		}
-	}
+	var inputs []string
 	for _, table := range []string{filter, nat} {
 		var units []unit
+		for _, j := range slices.Backward(k.jumps) {
+			if j.table == table {
+				units = append(units, unit{"-D " + j.chain + " " + j.text})
+			}
+		}
 		for _, p := range k.places() {
 			if p.table == table {
 				units = append(units, unit{"-F " + p.chain})
@@ -160,13 +140,9 @@ func (s *side) clear(limit int) error {
 				units = append(units, unit{"-X " + p.chain})
 			}
 		}
-		for _, input := range restores(table, units, limit) {
-			if err := s.tool.restore(ctx, input); err != nil {
-				return err
-			}
-		}
+		inputs = append(inputs, restores(table, units, limit)...)
 	}
-	return nil
+	return s.tool.restore(ctx, inputs)
 }
 
 // RuleFor names the chain and quotes the rule that send a flow to the front to that endpoint.

@@ -2,6 +2,7 @@ package iptables
 
 import (
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -19,12 +20,22 @@ func TestBackend(t *testing.T) {
 // foreign is what others have in the chains that we share with them.
 func foreign(t *testing.T, ns *nsnet.NS, flavour string) {
 	for _, c := range []string{"iptables-" + flavour, "ip6tables-" + flavour} {
-		for _, args := range []string{
-			"-t nat -N KUBE-SERVICES", "-t nat -A PREROUTING -j KUBE-SERVICES", "-t nat -N SVCLABS", "-t nat -A POSTROUTING -j SVCLABS",
-			"-t nat -A KUBE-SERVICES -p tcp --dport 7 -m comment --comment SVCLAB-X -j RETURN",
-			"-t filter -N KUBE-FORWARD", "-t filter -A FORWARD -j KUBE-FORWARD", "-t filter -A INPUT -p udp --dport 9 -j ACCEPT",
-		} {
-			sh(t, ns, c+" "+args)
+		cmd := exec.Command(c+"-restore", "--noflush")
+		cmd.Stdin = strings.NewReader(`*nat
+:KUBE-SERVICES - [0:0]
+:SVCLABS - [0:0]
+-A PREROUTING -j KUBE-SERVICES
+-A POSTROUTING -j SVCLABS
+-A KUBE-SERVICES -p tcp --dport 7 -m comment --comment SVCLAB-X -j RETURN
+COMMIT
+*filter
+:KUBE-FORWARD - [0:0]
+-A FORWARD -j KUBE-FORWARD
+-A INPUT -p udp --dport 9 -j ACCEPT
+COMMIT
+`)
+		if _, err := ns.Run(cmd); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -18,8 +18,8 @@ func TestManyServices(t *testing.T) {
 		}
 		program(t, b, full(podCIDRs("10.244.0.0/16"), lines...))
 		dump(t, b)
-		if n := b.sides[0].tool.restored; n < 5 {
-			t.Errorf("%d restores: the first one was not cut", n)
+		if n := b.sides[0].tool.commits; n < 5 {
+			t.Errorf("%d commits: the first restore was not cut", n)
 		}
 		before := b.sides[0].tool.restored + b.sides[1].tool.restored
 		program(t, b, proxycore.Change{Replace: routesOf("web-7 10.96.0.7:80/TCP 10.244.1.1:80 10.244.1.2:80 here=10.244.1.3:80")})

@@ -18,8 +18,6 @@ type plan struct {
 	respect []unit // filter: … and late in going: at no moment is a front neither translated nor refused
 }
 
-func (p plan) empty() bool { return len(p.reject)+len(p.nat)+len(p.respect) == 0 }
-
 // compare says how to get from the old rules to the new ones. A front that moved from one Service to another, and chains
 // that got another owner, tie the units of both together.
 func compare(old, now layout) (p plan) {

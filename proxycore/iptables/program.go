@@ -138,18 +138,12 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	if c.Node != nil {
 		b.node = *c.Node
 	}
-	for _, s := range b.sides {
-		var err error
+	return b.each(func(s *side) error {
 		if c.Full {
-			err = s.reconcile(ctx, c.Add, b.node, b.limit)
-		} else {
-			err = s.change(ctx, c, b.node, b.limit)
+			return s.reconcile(ctx, c.Add, b.node, b.limit)
 		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.change(ctx, c, b.node, b.limit)
+	})
 }
 
 // supports says what this backend cannot do yet, before anything is written.
@@ -284,6 +278,14 @@ func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, node pro
 			p.respect = append(p.respect, unit{"-F " + pl.chain, "-X " + pl.chain})
 		}
 	}
+	absent, extra := sortJumps(k.jumps)
+	for _, j := range absent {
+		if op := (unit{"-I " + j.chain + " 1 " + j.text}); j.table == filter {
+			p.reject = append(p.reject, op)
+		} else {
+			p.nat = append(p.nat, op)
+		}
+	}
 	// Nobody's jump may hold a chain that goes.
 	lost := slices.DeleteFunc(slices.Clone(k.jumps), func(j jump) bool {
 		to := place{j.table, parseRule(j.text).target}
@@ -298,26 +300,21 @@ func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, node pro
 	if err := s.carryOut(ctx, p, limit); err != nil {
 		return err
 	}
-	return s.lead(slices.DeleteFunc(k.jumps, func(j jump) bool { return slices.Contains(lost, j) }))
-}
-
-func (s *side) carryOut(ctx context.Context, p plan, limit int) error {
-	if p.empty() {
-		return nil
-	}
-	inputs := slices.Concat(restores(filter, p.reject, limit), restores(nat, p.nat, limit), restores(filter, p.respect, limit))
-	for _, in := range inputs {
-		if err := s.tool.restore(ctx, in); err != nil {
+	for _, j := range extra {
+		if err := s.tool.remove(j); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lead makes each jump be there once, and no other into our chains.
-func (s *side) lead(have []jump) error {
+func (s *side) carryOut(ctx context.Context, p plan, limit int) error {
+	return s.tool.restore(ctx, slices.Concat(restores(filter, p.reject, limit), restores(nat, p.nat, limit), restores(filter, p.respect, limit)))
+}
+
+// sortJumps tells which of our jumps are missing, in the order in which they are put in, and what else leads into our chains.
+func sortJumps(have []jump) (missing, extra []jump) {
 	found := make([]bool, len(jumps))
-	var extra []jump
 	for _, h := range have {
 		i := slices.IndexFunc(jumps, func(j jump) bool {
 			return j.table == h.table && j.chain == h.chain && canon(j.text) == canon(h.text)
@@ -330,15 +327,8 @@ func (s *side) lead(have []jump) error {
 	}
 	for i, j := range jumps {
 		if !found[i] {
-			if err := s.tool.insert(j); err != nil {
-				return err
-			}
+			missing = append(missing, j)
 		}
 	}
-	for _, h := range extra {
-		if err := s.tool.remove(h); err != nil {
-			return err
-		}
-	}
-	return nil
+	return missing, extra
 }

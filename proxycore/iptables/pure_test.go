@@ -227,10 +227,11 @@ func TestUnsupported(t *testing.T) {
 func TestOptions(t *testing.T) {
 	run := func(f func() error) error { return f() }
 	for want, o := range map[string]Options{
-		"iptables: Options.Run is required":                        {},
-		`iptables: flavour "ebpf" is neither nft nor legacy`:       {Flavour: "ebpf", Run: run},
-		"iptables: cannot write the lock file /nowhere/there.lock": {Flavour: legacy, Run: run, LockFile: "/nowhere/there.lock"},
+		"iptables: Options.Run is required":                  {},
+		`iptables: flavour "ebpf" is neither nft nor legacy`: {Flavour: "ebpf", Run: run},
+		"iptables: cannot write the lock file /nowhere/there.lock; set XTABLES_LOCKFILE to one that can be written": {Flavour: legacy, Run: run},
 	} {
+		t.Setenv("XTABLES_LOCKFILE", "/nowhere/there.lock")
 		if _, err := New(o); err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	goiptables "github.com/coreos/go-iptables/iptables"
 )
@@ -28,10 +29,9 @@ type tool struct {
 	base string // "ip6tables-nft"
 	ipt  *goiptables.IPTables
 	run  func(func() error) error
-	env  []string // nil: the process's
 
-	restored int          // how often; tests prove with it that there was nothing else
-	fault    func() error // tests: fails what is about to change the kernel
+	restored, commits int          // how often the command was run, and tables were committed by it, for tests
+	fault             func() error // tests: fails what is about to change the kernel
 }
 
 // detect finds the commands of a family and says which flavour they are.
@@ -49,32 +49,54 @@ func (t *tool) detect(is6 bool, flavour string) (string, error) {
 			return "", fmt.Errorf("find %s: %w; install it with: apt-get install iptables", c, err)
 		}
 	}
-	var err error
-	if t.ipt, err = goiptables.New(goiptables.IPFamily(proto), goiptables.Path(t.base), goiptables.Timeout(patience)); err != nil {
-		return "", fmt.Errorf("ask %s for its version: %w", t.base, err)
-	}
-	if !t.ipt.HasRandomFully() {
-		a, b, c := t.ipt.GetIptablesVersion()
-		return "", fmt.Errorf("%s is version %d.%d.%d; 1.6.2 is needed for masquerading with --random-fully", t.base, a, b, c)
-	}
-	if flavour != "" {
-		return flavour, nil
-	}
-	out, err := exec.Command(t.base, "--version").Output() // go-iptables knows, and does not tell
+	path, _ := exec.LookPath(t.base)
+	v, err := ask(path, proto)
 	if err != nil {
-		return "", fmt.Errorf("ask %s for its version: %w", t.base, err)
+		return "", err
 	}
+	t.ipt = v.ipt
+	if flavour == "" {
+		flavour = v.flavour
+	}
+	return flavour, nil
+}
+
+// version is what a command says of itself.
+type version struct {
+	ipt     *goiptables.IPTables
+	flavour string
+}
+
+var versions sync.Map // path → version; a command is asked once in a process
+
+func ask(path string, proto goiptables.Protocol) (version, error) {
+	if v, ok := versions.Load(path); ok {
+		return v.(version), nil
+	}
+	ipt, err := goiptables.New(goiptables.IPFamily(proto), goiptables.Path(path), goiptables.Timeout(patience))
+	if err != nil {
+		return version{}, fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+	if !ipt.HasRandomFully() {
+		a, b, c := ipt.GetIptablesVersion()
+		return version{}, fmt.Errorf("%s is version %d.%d.%d; 1.6.2 is needed for masquerading with --random-fully", path, a, b, c)
+	}
+	out, err := exec.Command(path, "--version").Output() // go-iptables knows the flavour, and does not tell
+	if err != nil {
+		return version{}, fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+	v := version{ipt, legacy}
 	if bytes.Contains(out, []byte("nf_tables")) {
-		return nft, nil
+		v.flavour = nft
 	}
-	return legacy, nil
+	versions.Store(path, v)
+	return v, nil
 }
 
 // command starts inside the namespace and waits outside.
 func (t *tool) command(ctx context.Context, input string, name string, args ...string) (string, error) {
 	var out, said bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = t.env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &said
 	if err := t.run(cmd.Start); err != nil {
 		return "", fmt.Errorf("start %s: %w", name, err)
@@ -94,15 +116,25 @@ func (t *tool) save(ctx context.Context) (*kernel, error) {
 	return parseSave(out), nil
 }
 
-func (t *tool) restore(ctx context.Context, input string) error {
+// restore carries out inputs, each of which is in force at once, in one run of the command. Where tests want a fault between
+// two of them, what comes before it is in force.
+func (t *tool) restore(ctx context.Context, inputs []string) error {
+	var fault error
 	if t.fault != nil {
-		if err := t.fault(); err != nil {
-			return err
+		for i := range inputs {
+			if fault = t.fault(); fault != nil {
+				inputs = inputs[:i]
+				break
+			}
 		}
 	}
+	if len(inputs) == 0 {
+		return fault
+	}
 	t.restored++
-	_, err := t.command(ctx, input, t.base+"-restore", "--noflush", "-w", strconv.Itoa(patience))
-	return err
+	t.commits += len(inputs)
+	_, err := t.command(ctx, strings.Join(inputs, ""), t.base+"-restore", "--noflush", "-w", strconv.Itoa(patience))
+	return errors.Join(err, fault)
 }
 
 var failedLine = regexp.MustCompile(`line:? (\d+)`)
@@ -121,15 +153,7 @@ func culprit(said, input string) string {
 	return fmt.Sprintf(" (line %d is %q)", n, lines[n-1])
 }
 
-// insert and remove are done by go-iptables, in the namespace.
-func (t *tool) insert(j jump) error {
-	err := t.run(func() error { return t.ipt.Insert(j.table, j.chain, 1, split(j.text)...) })
-	if err != nil {
-		return fmt.Errorf("insert a jump into %s %s: %w", j.table, j.chain, err)
-	}
-	return nil
-}
-
+// remove takes out a jump that should not be there, or is there no more.
 func (t *tool) remove(j jump) error {
 	err := t.run(func() error { return t.ipt.Delete(j.table, j.chain, split(j.text)...) })
 	var e *goiptables.Error
@@ -142,8 +166,13 @@ func (t *tool) remove(j jump) error {
 	return nil
 }
 
-// defaultLock is where iptables-legacy locks unless XTABLES_LOCKFILE says otherwise.
-const defaultLock = "/run/xtables.lock"
+// lockFile is where iptables-legacy locks; other programs, and other nodes that share the folder, wait there.
+func lockFile() string {
+	if f := os.Getenv("XTABLES_LOCKFILE"); f != "" {
+		return f
+	}
+	return "/run/xtables.lock"
+}
 
 func canLock(path string) bool {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600) // as iptables opens it

@@ -186,18 +186,12 @@ func (l *Lab) Close() error {
 	l.closed = true
 	l.mu.Unlock()
 	l.phase("close")
-	var errs []error
-	for _, n := range l.nodes {
-		if n.proxy != nil {
-			errs = append(errs, n.proxy.Close())
-		}
-		for _, p := range n.former {
-			errs = append(errs, p.Close())
-		}
-		if n.memory != nil {
-			errs = append(errs, n.memory.Close())
-		}
+	errs := make([]error, len(l.nodes))
+	var wait sync.WaitGroup
+	for i, n := range l.nodes {
+		wait.Go(func() { errs[i] = n.close() })
 	}
+	wait.Wait()
 	l.closeSockets()
 	for _, s := range l.servers {
 		errs = append(errs, s.Close())
@@ -214,6 +208,21 @@ func (l *Lab) Close() error {
 	}
 	if l.segment != nil {
 		errs = append(errs, l.segment.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// close ends the node's proxies, the former ones too.
+func (n *node) close() error {
+	var errs []error
+	if n.proxy != nil {
+		errs = append(errs, n.proxy.Close())
+	}
+	for _, p := range n.former {
+		errs = append(errs, p.Close())
+	}
+	if n.memory != nil {
+		errs = append(errs, n.memory.Close())
 	}
 	return errors.Join(errs...)
 }
