@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ type runFlags struct {
 }
 
 func runCommand() *cobra.Command {
-	f := runFlags{count: 1, parallel: 2} // two: much of a run is waiting, and two processors are common
+	f := runFlags{count: 1, parallel: min(2*runtime.NumCPU(), 16)} // half of a run is waiting
 	c := &cobra.Command{
 		Use:   "run [FILE | FOLDER | GLOB | NAME]...",
 		Short: "Run scenarios with real packets and judge every flow",
