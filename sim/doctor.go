@@ -133,7 +133,9 @@ func toolVersion(name, flag string) string {
 func spoilt() (names []string) {
 	for _, p := range proxies.All {
 		for _, m := range mutant.Mutants {
-			names = append(names, p.Name+"~"+m.Name)
+			if m.Spoils(p.Name) {
+				names = append(names, p.Name+"~"+m.Name)
+			}
 		}
 	}
 	return names

@@ -71,7 +71,9 @@ func listCommand() *cobra.Command {
 		rows := [][]string{{"PROXY~MUTANT", "BREAKS", "NOTICED BY"}}
 		for _, p := range proxies.All {
 			for _, m := range mutant.Mutants {
-				rows = append(rows, []string{p.Name + "~" + m.Name, m.Breaks, m.Scenario})
+				if name := p.Name + "~" + m.Name; m.Spoils(p.Name) {
+					rows = append(rows, []string{name, m.Breaks, m.Scenario})
+				}
 			}
 		}
 		return rows, nil

@@ -2,10 +2,13 @@ package mutant
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"svclab/proxycore"
+	"svclab/proxycore/cluster"
 )
 
 // edited is a backend that is told something else than what is wanted.
@@ -38,14 +41,10 @@ var biased = Mutant{
 	Scenario: "myservice",
 	Peaceful: "hairpin",
 	Sentence: "unfair: ",
-	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
-		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
-			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
-				r.Pool.Endpoints = bias(r.Pool.Endpoints)
-				return r
-			})
-		}}
-	},
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		r.Pool.Endpoints = bias(r.Pool.Endpoints)
+		return r
+	}),
 }
 
 // bias repeats endpoints so that the first has a share of 1.2/n: a of n·b + a slots, with a the first's and b any
@@ -120,14 +119,10 @@ var noAffinity = Mutant{
 	Scenario: "affinity",
 	Peaceful: "myservice",
 	Sentence: "sessionAffinity",
-	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
-		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
-			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
-				r.Affinity = 0
-				return r
-			})
-		}}
-	},
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		r.Affinity = 0
+		return r
+	}),
 }
 
 // ignoresExternalIPs does nothing for spec.externalIPs.
@@ -137,7 +132,21 @@ var ignoresExternalIPs = Mutant{
 	Scenario: "external-ip",
 	Peaceful: "myservice",
 	Sentence: "should have answered",
-	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+	Backend:  ignoring(proxycore.ExternalIP),
+}
+
+// ignoresNodePorts leaves a NodePort to whoever listens on the node.
+var ignoresNodePorts = Mutant{
+	Name:     "ignores-nodeports",
+	Breaks:   "NP-13",
+	Scenario: "node-listeners",
+	Peaceful: "external-ip",
+	Sentence: "answered by pod/agent",
+	Backend:  ignoring(proxycore.NodePort),
+}
+
+func ignoring(kind proxycore.Kind) func(proxycore.Backend, int) proxycore.Backend {
+	return func(b proxycore.Backend, _ int) proxycore.Backend {
 		ignored := map[proxycore.Front]bool{}
 		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
 			out := proxycore.Change{Full: c.Full, Node: c.Node}
@@ -151,14 +160,14 @@ var ignoresExternalIPs = Mutant{
 				clear(ignored)
 			}
 			for _, r := range c.Add {
-				if r.Kind == proxycore.ExternalIP {
+				if r.Kind == kind {
 					ignored[r.Front] = true
 				} else {
 					out.Add = append(out.Add, r)
 				}
 			}
 			for _, r := range c.Replace { // a front may change its kind
-				switch was, is := ignored[r.Front], r.Kind == proxycore.ExternalIP; {
+				switch was, is := ignored[r.Front], r.Kind == kind; {
 				case is && !was:
 					ignored[r.Front] = true
 					out.Remove = append(out.Remove, r)
@@ -171,7 +180,124 @@ var ignoresExternalIPs = Mutant{
 			}
 			return out
 		}}
+	}
+}
+
+// dropsWithoutEndpoints leaves a client waiting where it should be refused.
+var dropsWithoutEndpoints = Mutant{
+	Name:     "drops-without-endpoints",
+	Breaks:   "NE-1",
+	Scenario: "no-endpoints",
+	Peaceful: "myservice",
+	Sentence: "should have been refused",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		r.Pool.Empty = proxycore.Drop
+		return r
+	}),
+}
+
+// onePortForAll takes the first endpoint's port for everybody's.
+var onePortForAll = Mutant{
+	Name:     "one-port-for-all",
+	Breaks:   "CIP-10",
+	Scenario: "named-port",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		pool := slices.Clone(r.Pool.Endpoints)
+		for i, e := range pool {
+			pool[i].AddrPort = netip.AddrPortFrom(e.Addr(), pool[0].Port())
+		}
+		r.Pool.Endpoints = pool
+		return r
+	}),
+}
+
+// routes edits every route, each for itself.
+func routes(edit func(r proxycore.Route) proxycore.Route) func(proxycore.Backend, int) proxycore.Backend {
+	return func(b proxycore.Backend, _ int) proxycore.Backend {
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change { return eachRoute(c, edit) }}
+	}
+}
+
+// confusesProtocols takes UDP for TCP where a Service has the same number under both.
+var confusesProtocols = Mutant{
+	Name:     "confuses-protocols",
+	Breaks:   "CIP-9",
+	Scenario: "ports",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		tcp := map[netip.AddrPort]proxycore.Pool{}
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			for _, r := range slices.Concat(c.Add, c.Replace) {
+				if r.Proto == cluster.TCP {
+					tcp[netip.AddrPortFrom(r.Addr, r.Port)] = r.Pool
+				}
+			}
+			return eachRoute(c, func(r proxycore.Route) proxycore.Route {
+				if pool, ok := tcp[netip.AddrPortFrom(r.Addr, r.Port)]; ok && r.Proto == cluster.UDP {
+					r.Pool = pool
+				}
+				return r
+			})
+		}}
 	},
+}
+
+// removesSiblings tells Services apart by their endpoints: when one goes, so do the others with the same pods.
+var removesSiblings = Mutant{
+	Name:     "removes-siblings",
+	Breaks:   "CIP-18",
+	Scenario: "shared-pods",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
+		have := map[proxycore.Front]proxycore.Route{}
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			for _, r := range slices.Concat(c.Add, c.Replace) {
+				have[r.Front] = r
+			}
+			for _, r := range c.Remove {
+				gone := have[r.Front].Pool
+				delete(have, r.Front)
+				for _, front := range slices.SortedFunc(maps.Keys(have), proxycore.Front.Compare) {
+					if sibling := have[front]; len(gone.Endpoints) > 0 && sibling.Pool.Equal(gone) {
+						sibling.Pool.Endpoints = nil
+						have[front] = sibling
+						c.Replace = append(slices.Clip(c.Replace), sibling)
+					}
+				}
+			}
+			return c
+		}}
+	},
+}
+
+// startsEmpty takes away what it finds before it knows what it wants, as a proxy does that believes its first, empty list.
+var startsEmpty = Mutant{
+	Name:     "starts-empty",
+	Breaks:   "LIFE-2",
+	Scenario: "restart",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Backend:  func(b proxycore.Backend, _ int) proxycore.Backend { return emptied{inner{b}} },
+}
+
+type emptied struct{ inner }
+
+func (e emptied) Program(ctx context.Context, c proxycore.Change) error {
+	if c.Full {
+		if err := e.inner.Program(ctx, proxycore.Change{Full: true, Node: c.Node}); err != nil {
+			return err
+		}
+		select { // as long as a list from the API server takes
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return e.inner.Program(ctx, c)
 }
 
 // union is sorted and has each address once, as a Pool must.

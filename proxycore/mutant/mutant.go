@@ -1,12 +1,13 @@
 // Package mutant spoils backends on purpose, one rule of the specification each, to prove that the laboratory would
-// notice. A mutant wraps a backend from outside: it edits the Change, or deletes one named rule in the kernel after it.
-// No backend knows of mutants.
+// notice. A mutant wraps a backend from outside: it edits the Change, or deletes one named rule in the kernel after it; or
+// it edits the state that the core is told. No backend knows of mutants.
 package mutant
 
 import (
 	"slices"
 
 	"svclab/proxycore"
+	"svclab/proxycore/cluster"
 )
 
 // Mutant is one known bug.
@@ -21,21 +22,39 @@ type Mutant struct {
 
 	Backend func(inner proxycore.Backend, netns int) proxycore.Backend // nil: the backend is as it was
 	Cleaner func(inner proxycore.Cleaner) proxycore.Cleaner            // nil: the cleaner is as it was
+	State   func(s *cluster.Snapshot) *cluster.Snapshot                // nil: the core is told the truth. Pure
+	Idle    bool                                                       // nobody looks after the rules
 }
 
-// Mutants are all there are, in the order in which a newcomer should read them.
+// Mutants are all there are, in the order in which a newcomer should read them. Every bundled scenario is the one that
+// must kill some of them.
 var Mutants = []Mutant{
 	noMasquerade,
 	noHairpin,
 	biased,
 	keepsRemoved,
+	dropsWithoutEndpoints,
+	confusesProtocols,
+	onePortForAll,
+	removesSiblings,
 	noNodePortMasquerade,
+	ignoresNodePorts,
 	ignoresExternalIPs,
+	youngerWins,
 	noAffinity,
 	sticksToRemoved,
+	firstSliceOnly,
+	ignoresReadiness,
+	noTerminatingFallback,
+	ignoresHostNetwork,
 	noUDPCleanup,
+	startsEmpty,
+	noHeal,
 	noSecondLookup,
 }
+
+// Spoils reports whether the mutant can spoil that proxy.
+func (m *Mutant) Spoils(proxy string) bool { return m.Only == "" || m.Only == proxy }
 
 // Find returns the mutant of that name.
 func Find(name string) (*Mutant, bool) {

@@ -23,7 +23,13 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 
 func TestMutantsAreComplete(t *testing.T) {
 	for _, m := range Mutants {
-		if m.Name == "" || m.Breaks == "" || m.Scenario == "" || m.Peaceful == "" || m.Sentence == "" || (m.Backend == nil) == (m.Cleaner == nil) {
+		spoilt := 0
+		for _, is := range []bool{m.Backend != nil, m.Cleaner != nil, m.State != nil, m.Idle} {
+			if is {
+				spoilt++
+			}
+		}
+		if m.Name == "" || m.Breaks == "" || m.Scenario == "" || m.Peaceful == "" || m.Sentence == "" || spoilt != 1 {
 			t.Errorf("mutant %q lacks something: %+v", m.Name, m)
 		}
 		if found, ok := Find(m.Name); !ok || found.Name != m.Name {

@@ -19,6 +19,16 @@ func staticRule(name string, many bool) func(proxycore.Backend, int) proxycore.B
 	}
 }
 
+// noHeal does not notice that somebody else has flushed its rules.
+var noHeal = Mutant{
+	Name:     "no-heal",
+	Breaks:   "LIFE-3",
+	Scenario: "flush",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	Idle:     true,
+}
+
 var noMasquerade = Mutant{
 	Name:     "no-masquerade",
 	Breaks:   "CIP-6",

@@ -114,31 +114,34 @@ func right(c verdict.Case) (n int) {
 func TestModelMutantsAreKilled(t *testing.T) {
 	all := bundled(t)
 	for _, m := range oracle.Mutants {
-		killed, peace := 0, 0
-		var kill string
-		for _, s := range all {
-			c := inWorld(s, "model~"+m.Name, m.World)
-			peace += right(c)
-			switch {
-			case c.Verdict == verdict.Broken:
-				t.Errorf("%s: broken, which is no kill: %s", c.ID(), c.Why)
-			case c.Verdict == verdict.Pass:
-			case s.Name == m.Scenario && says(c, m.Sentence):
-				killed++
-				kill = c.Why
-			case s.Name == m.Scenario:
-				t.Errorf("%s: killed without the words %q: %q", c.ID(), m.Sentence, sentences(c))
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel() // scenarios wait, for what expires and what heals
+			killed, peace := 0, 0
+			var kill string
+			for _, s := range all {
+				c := inWorld(s, "model~"+m.Name, m.World)
+				peace += right(c)
+				switch {
+				case c.Verdict == verdict.Broken:
+					t.Errorf("%s: broken, which is no kill: %s", c.ID(), c.Why)
+				case c.Verdict == verdict.Pass:
+				case s.Name == m.Scenario && says(c, m.Sentence):
+					killed++
+					kill = c.Why
+				case s.Name == m.Scenario:
+					t.Errorf("%s: killed without the words %q: %q", c.ID(), m.Sentence, sentences(c))
+				}
 			}
-		}
-		if killed != 2 {
-			t.Errorf("mutant %s (%s): killed in %d of 2 families of %s", m.Name, m.Bug, killed, m.Scenario)
-		}
-		if peace == 0 {
-			t.Errorf("mutant %s turns everything red", m.Name)
-		}
-		fmt.Printf("mutant  model~%-26s %-7s killed by %-13s %s\n", m.Name, m.Breaks, m.Scenario, kill)
+			if killed != 2 {
+				t.Errorf("mutant %s (%s): killed in %d of 2 families of %s", m.Name, m.Bug, killed, m.Scenario)
+			}
+			if peace == 0 {
+				t.Errorf("mutant %s turns everything red", m.Name)
+			}
+			fmt.Printf("mutant  model~%-28s %-7s killed by %-14s %s\n", m.Name, m.Breaks, m.Scenario, kill)
+		})
 	}
-	if len(oracle.Mutants) < 6 {
+	if len(oracle.Mutants) < 15 {
 		t.Errorf("%d mutants", len(oracle.Mutants))
 	}
 }
@@ -147,15 +150,18 @@ func TestModelMutantsAreKilled(t *testing.T) {
 func TestModelPassesEveryExpansion(t *testing.T) {
 	for _, s := range bundled(t) {
 		for _, e := range engine.Expanders {
-			c := engine.Expand(context.Background(), s, e, engine.Options{
-				Proxy: "model", Seed: 1, Senders: 1,
-				Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) {
-					return oracle.NewModel(t, rng), nil
-				},
+			t.Run(s.Name+"/"+string(s.Family)+"/"+e.Name, func(t *testing.T) {
+				t.Parallel()
+				c := engine.Expand(context.Background(), s, e, engine.Options{
+					Proxy: "model", Seed: 1, Senders: 1,
+					Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) {
+						return oracle.NewModel(t, rng), nil
+					},
+				})
+				if c.Verdict != verdict.Pass {
+					t.Errorf("%s: %s: %s", c.ID(), c.Verdict, c.Why)
+				}
 			})
-			if c.Verdict != verdict.Pass {
-				t.Errorf("%s: %s: %s", c.ID(), c.Verdict, c.Why)
-			}
 		}
 	}
 }

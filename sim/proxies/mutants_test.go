@@ -98,6 +98,27 @@ func TestKernelMutantsAreKilled(t *testing.T) {
 	}
 }
 
+// Every bundled scenario can fail: there is a mutant that it must kill.
+func TestEveryScenarioHasAMutant(t *testing.T) {
+	has := map[string]bool{}
+	for _, m := range mutant.Mutants {
+		has[m.Scenario] = true
+	}
+	count := 0
+	err := fs.WalkDir(scenarios.Files, ".", func(p string, d fs.DirEntry, err error) error {
+		if name, is := strings.CutSuffix(path.Base(p), ".yaml"); is && err == nil {
+			count++
+			if !has[name] {
+				t.Errorf("no mutant of the kernel is killed by %s", p)
+			}
+		}
+		return err
+	})
+	if err != nil || count == 0 {
+		t.Fatalf("%d scenarios: %v", count, err)
+	}
+}
+
 // A mutant that turns everything red would prove nothing: each leaves some scenario in peace.
 func TestKernelMutantsAreFocused(t *testing.T) {
 	for _, m := range mutant.Mutants {
@@ -128,7 +149,7 @@ func TestFindRefusesMutantsOfOtherLayouts(t *testing.T) {
 	for _, m := range mutant.Mutants {
 		for _, p := range proxies.All {
 			_, err := proxies.Find(p.Name + "~" + m.Name)
-			if fits := m.Only == "" || m.Only == p.Name; (err == nil) != fits {
+			if (err == nil) != (m.Only == "" || m.Only == p.Name) {
 				t.Errorf("%s~%s: %v", p.Name, m.Name, err)
 			}
 		}

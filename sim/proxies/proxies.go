@@ -14,6 +14,7 @@ import (
 
 	"svclab/nsnet"
 	"svclab/proxycore"
+	"svclab/proxycore/cluster"
 	"svclab/proxycore/conntrack"
 	"svclab/proxycore/iptables"
 	"svclab/proxycore/mutant"
@@ -79,7 +80,7 @@ func Find(name string) (Proxy, error) {
 			if !ok {
 				return Proxy{}, fmt.Errorf("proxy %q: there is no mutant %q; there are %s", name, spoilt, strings.Join(mutantNames(), ", "))
 			}
-			if m.Only != "" && m.Only != base {
+			if !m.Spoils(base) {
 				return Proxy{}, fmt.Errorf("proxy %q: the mutant %s deletes rules by the names that %s gives them; %s has none such", name, spoilt, m.Only, base)
 			}
 			p.Name, p.mutant = name, m
@@ -128,10 +129,13 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 			cleaner = p.mutant.Cleaner(cleaner)
 		}
 		core := proxycore.New(proxycore.Config{Node: node.Name, ClusterCIDRs: pods}, backend, cleaner)
-		if p.mutant != nil {
-			return unchecked{core}, nil
+		switch {
+		case p.mutant == nil:
+			return proxycore.Keep(core, healPeriod), nil
+		case p.mutant.State != nil:
+			return misled{unchecked{core}, p.mutant.State}, nil
 		}
-		return proxycore.Keep(core, healPeriod), nil
+		return unchecked{core}, nil
 	}
 }
 
@@ -140,6 +144,17 @@ const healPeriod = time.Second
 
 // unchecked is a mutant's proxy: packets are to find it out, not a look at its rules.
 type unchecked struct{ *proxycore.Proxy }
+
+// misled is told another state than there is.
+type misled struct {
+	unchecked
+	state func(*cluster.Snapshot) *cluster.Snapshot
+}
+
+// Apply is the core's, with another state.
+func (m misled) Apply(ctx context.Context, s *cluster.Snapshot) error {
+	return m.unchecked.Apply(ctx, m.state(s))
+}
 
 // Check finds nothing.
 func (unchecked) Check(context.Context) error { return nil }
