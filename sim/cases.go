@@ -78,10 +78,10 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 				stand[node.Name] = ns.FD()
 				return open(node, ns)
 			}})
-			if err != nil || !f.pauseOnFail {
+			if err != nil || !f.pauseOnFail && !f.keep {
 				return l, err
 			}
-			return pausing{l, func() { stand.pause(ctx, t.id()) }}, nil
+			return &pausing{l, f.keep, func() { stand.pause(ctx, t.id()) }}, nil
 		},
 	}
 	var c verdict.Case

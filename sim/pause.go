@@ -26,32 +26,56 @@ func rememberOuter() {
 // standing is a lab that can be looked at: each node's descriptor of its network namespace.
 type standing map[string]int
 
-// pausing is a lab that is not taken down at once when its case did not pass: only then is it asked for artifacts.
+// pausing is a lab that is not taken down at once: when its case did not pass, which is when it is asked for artifacts;
+// or in any case.
 type pausing struct {
 	*lab.Lab
-	pause func()
+	always bool
+	pause  func()
 }
 
 // Artifacts pauses after it has collected them.
-func (p pausing) Artifacts(ctx context.Context) map[string]string {
+func (p *pausing) Artifacts(ctx context.Context) map[string]string {
 	a := p.Lab.Artifacts(ctx)
-	p.pause()
+	if !p.always {
+		p.pause()
+	}
 	return a
 }
 
-// pause tells how to enter the nodes, and waits for Enter or the end of the run.
+// Close pauses before it does.
+func (p *pausing) Close() error {
+	if p.always {
+		p.pause()
+	}
+	return p.Lab.Close()
+}
+
+// pause tells how to enter the nodes, and waits for Enter or the end of the run. Without a terminal nobody presses Enter.
 func (s standing) pause(ctx context.Context, name string) {
-	fmt.Fprintf(os.Stderr, "\r\x1b[K%s did not pass; its lab stands. From another terminal, as the same user:\n%s", name, s.howToEnter())
-	fmt.Fprint(os.Stderr, "Press Enter here to take it down.\n")
+	fmt.Fprintf(os.Stderr, "%s has been played; its lab stands. From another terminal, as the same user:\n%s", clearLine(name), s.howToEnter())
 	pressed := make(chan struct{})
-	go func() {
-		_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
-		close(pressed)
-	}()
+	if isTerminal(os.Stdin) {
+		fmt.Fprint(os.Stderr, "Press Enter here to take it down.\n")
+		go func() {
+			_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+			close(pressed)
+		}()
+	} else {
+		fmt.Fprint(os.Stderr, "It is taken down when this process is interrupted.\n")
+	}
 	select {
 	case <-pressed:
 	case <-ctx.Done():
 	}
+}
+
+// clearLine is the text on a line of its own, where a progress line may stand.
+func clearLine(text string) string {
+	if isTerminal(os.Stderr) {
+		return "\r\x1b[K" + text
+	}
+	return text
 }
 
 func (s standing) howToEnter() string {

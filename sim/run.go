@@ -30,6 +30,7 @@ type runFlags struct {
 	expand      bool
 	failOnSkip  bool
 	pauseOnFail bool
+	keep        bool
 	repeat      int
 	flows       int
 	announce    bool
@@ -56,10 +57,11 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
   svclab run -R my/scenarios --shard 1/3 --junit-file junit.xml
   svclab run myservice --proxy nftables~no-masquerade     # a proxy spoilt on purpose: see how it is caught`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.pauseOnFail && !cmd.Flags().Changed("parallel") {
+			pause := f.pauseOnFail || f.keep
+			if pause && !cmd.Flags().Changed("parallel") {
 				f.parallel = 1
 			}
-			if f.pauseOnFail && !cmd.Flags().Changed("timeout") {
+			if pause && !cmd.Flags().Changed("timeout") {
 				f.timeout = 0 // who looks around is in no hurry
 			}
 			return f.main(cmd.Context(), args)
@@ -71,6 +73,7 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	fl.StringSliceVar(&f.proxies, "proxy", nil, "proxies to run, e.g. nftables (default: all that this machine can run)")
 	fl.Var(&f.selection.run, "run", "only the cases whose name SCENARIO/FAMILY/PROXY matches this regular expression")
 	fl.Var(&f.skip, "skip", "not the cases whose name matches this regular expression")
+	fl.VarP(&f.labels, "selector", "l", "only scenarios whose labels match, as in kubectl: area=basics,!slow")
 	fl.Var(&f.shard, "shard", "only the i-th of n parts of the cases, which are told apart by a hash of the name")
 	fl.Var(positive{&f.count, 0}, "count", "how often to run everything")
 	fl.Var(positive{&f.parallel, 0}, "parallel", "how many cases to run at once")
@@ -80,6 +83,7 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop after the first case that does not pass")
 	fl.BoolVar(&f.failOnSkip, "fail-on-skip", false, "exit with 1 when a case was skipped")
 	fl.BoolVar(&f.pauseOnFail, "pause-on-fail", false, "keep the lab of a case that does not pass until Enter is pressed, and tell how to enter it")
+	fl.BoolVar(&f.keep, "keep", false, "keep the lab of each case until Enter is pressed or the run is interrupted, and tell how to enter it")
 	fl.IntVar(&f.repeat, "repeat", 0, "override repeat: of every change under flows")
 	fl.IntVar(&f.flows, "flows", 0, "override flows: of every probe under a change")
 	fl.BoolVar(&f.announce, "phases", false, "announce the lab's phases on standard error")
@@ -96,6 +100,8 @@ func (f *runFlags) main(ctx context.Context, args []string) error {
 		return exitError{exitUsage, err}
 	case f.pauseOnFail && (f.parallel > 1 || !isTerminal(os.Stdin) || !isTerminal(os.Stderr)):
 		return exitError{exitUsage, errors.New("--pause-on-fail waits for Enter: it needs a terminal, and one case at a time")}
+	case f.keep && f.parallel > 1:
+		return exitError{exitUsage, errors.New("--keep keeps one lab after the other: it cannot be used with --parallel")}
 	case len(cases) == 0:
 		return exitError{exitNothing, errors.New(f.selection.explain())}
 	}
@@ -161,7 +167,7 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 			f.override(v)
 			for _, p := range chosen {
 				for _, way := range f.ways() {
-					if t := (testCase{way, v, p}); f.wants(t.id()) {
+					if t := (testCase{way, v, p}); f.wants(t) {
 						cases = append(cases, t)
 					}
 				}

@@ -3,8 +3,10 @@ package main
 import (
 	"hash/fnv"
 	"strconv"
-	"svclab/sim/engine"
 
+	"k8s.io/apimachinery/pkg/labels"
+
+	"svclab/sim/engine"
 	"svclab/sim/proxies"
 	"svclab/sim/scenario"
 )
@@ -28,11 +30,14 @@ func (t testCase) id() string {
 // selection is which of the cases are wanted.
 type selection struct {
 	run, skip pattern
+	labels    selector
 	shard     shard
 }
 
-func (s *selection) wants(name string) bool {
-	return (s.run.Regexp == nil || s.run.MatchString(name)) &&
+func (s *selection) wants(t testCase) bool {
+	name := t.id()
+	return s.labels.has(t.scenario.Labels) &&
+		(s.run.Regexp == nil || s.run.MatchString(name)) &&
 		(s.skip.Regexp == nil || !s.skip.MatchString(name)) &&
 		s.shard.has(name)
 }
@@ -47,6 +52,25 @@ func (s shard) has(name string) bool {
 	return mix(h.Sum64())%s.n == s.i-1
 }
 
+// selector is a flag that takes a label selector as kubectl does: "area=basics,!slow".
+type selector struct{ labels.Selector }
+
+func (s *selector) Type() string { return "selector" }
+
+func (s *selector) String() string {
+	if s.Selector == nil {
+		return ""
+	}
+	return s.Selector.String()
+}
+
+func (s *selector) Set(text string) (err error) {
+	s.Selector, err = labels.Parse(text)
+	return err
+}
+
+func (s selector) has(l map[string]string) bool { return s.Selector == nil || s.Matches(labels.Set(l)) }
+
 // mix spreads a hash over all its bits (the finalizer of MurmurHash3): the last bits of FNV-1a follow the last bits of
 // the text, and the last words of our names are few.
 func mix(x uint64) uint64 {
@@ -60,6 +84,9 @@ func mix(x uint64) uint64 {
 // explain says which selection left nothing.
 func (s *selection) explain() string {
 	text := "nothing to run: no case matches"
+	if s.labels.Selector != nil {
+		text += " --selector " + strconv.Quote(s.labels.String())
+	}
 	if s.run.Regexp != nil {
 		text += " --run " + strconv.Quote(s.run.String())
 	}

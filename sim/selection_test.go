@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"svclab/reports/verdict"
+	"svclab/sim/proxies"
+	"svclab/sim/scenario"
 )
 
 // The shards of any number are the whole, no case is in two, and none is much larger than its part.
@@ -45,9 +47,24 @@ func TestShards(t *testing.T) {
 
 func TestSelection(t *testing.T) {
 	s := selection{run: pattern{regexp.MustCompile("ipv4")}, skip: pattern{regexp.MustCompile("^slow/")}}
-	for name, want := range map[string]bool{"a/ipv4/p": true, "a/ipv6/p": false, "slow/ipv4/p": false} {
-		if got := s.wants(name); got != want {
-			t.Errorf("%s: %v, want %v", name, got, want)
+	if err := s.labels.Set("area in (basics, fronts),!tedious"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, family string
+		labels       map[string]string
+		want         bool
+	}{
+		{"a", "ipv4", map[string]string{"area": "basics"}, true},
+		{"a", "ipv6", map[string]string{"area": "basics"}, false},
+		{"slow", "ipv4", map[string]string{"area": "basics"}, false},
+		{"a", "ipv4", map[string]string{"area": "proxy"}, false},
+		{"a", "ipv4", map[string]string{"area": "fronts", "tedious": ""}, false},
+		{"a", "ipv4", nil, false},
+	} {
+		one := &scenario.Scenario{Name: c.name, Family: scenario.Family(c.family), Labels: c.labels}
+		if got := s.wants(testCase{scenario: one, proxy: proxies.Proxy{Name: "p"}}); got != c.want {
+			t.Errorf("%+v: %v", c, got)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"svclab/proxycore/mutant"
+	"svclab/sim/oracle"
 	"svclab/sim/proxies"
 	"svclab/sim/scenario"
 )
@@ -42,7 +43,7 @@ func validateCommand() *cobra.Command {
 }
 
 func listCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List what there is: scenarios, proxies, mutants, powers"}
+	c := &cobra.Command{Use: "list", Short: "List what there is: scenarios, proxies, behaviours, mutants, powers"}
 	list := func(name, about string, rows func() ([][]string, error)) {
 		c.AddCommand(&cobra.Command{Use: name, Short: about, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			all, err := rows()
@@ -67,6 +68,7 @@ func listCommand() *cobra.Command {
 		}
 		return rows, nil
 	})
+	list("behaviours", "The rows of the specification, the scenarios that are about each, and the mutants that break it", behaviours)
 	list("mutants", "Ways to spoil a proxy, each with the scenario that must notice", func() ([][]string, error) {
 		rows := [][]string{{"PROXY~MUTANT", "BREAKS", "NOTICED BY"}}
 		for _, p := range proxies.All {
@@ -88,12 +90,41 @@ func listCommand() *cobra.Command {
 	return c
 }
 
+// behaviours are the oracle's rows: "model" stands for the model's mutants, the others are of the kernel.
+func behaviours() ([][]string, error) {
+	all, err := (&inputs{maxSize: scenario.MaxSize}).load(nil)
+	covered, broken := map[string][]string{}, map[string][]string{}
+	for _, s := range all {
+		for _, row := range s.Covers {
+			covered[row] = append(covered[row], s.Name)
+		}
+	}
+	for _, m := range mutant.Mutants {
+		broken[m.Breaks] = append(broken[m.Breaks], "~"+m.Name)
+	}
+	for _, m := range oracle.Mutants {
+		broken[m.Breaks] = append(broken[m.Breaks], "model~"+m.Name)
+	}
+	rows := [][]string{{"ROW", "SCENARIOS", "MUTANTS", "BEHAVIOUR"}}
+	for _, r := range oracle.Rows {
+		rows = append(rows, []string{r.ID, orDash(covered[r.ID]), orDash(broken[r.ID]), r.Text})
+	}
+	return rows, err
+}
+
+func orDash(words []string) string {
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, ",")
+}
+
 func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
-		Short: "Print the JSON Schema of the Scenario document, for editors",
-		Long: `Print the JSON Schema (2020-12) of the Scenario document. An editor with yaml-language-server checks and completes a
-file that begins with
+		Short: "Print the JSON Schema of scenario files, for editors",
+		Long: `Print the JSON Schema (2020-12) of scenario files. An editor with yaml-language-server checks and completes a file
+that begins with
   # yaml-language-server: $schema=scenario.schema.json`,
 		Example: "  svclab schema > scenario.schema.json",
 		Args:    cobra.NoArgs,

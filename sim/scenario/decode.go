@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // is checks that a value is a map and has no fields but these.
@@ -93,8 +95,9 @@ func (p *parser) scenarioDocument(v *value) {
 	p.is(v, "a Scenario", "apiVersion", "kind", "metadata", "spec")
 	if meta := v.get("metadata"); meta.absent() || meta.kind == mapValue && meta.get("name").absent() {
 		p.problem(v.at("metadata"), "the Scenario has no name: write \"metadata: {name: …}\"")
-	} else if p.is(meta, "metadata", "name") {
+	} else if p.is(meta, "metadata", "name", "labels") {
 		s.Name = p.word(meta.get("name"), "metadata.name", label)
+		s.Labels = p.labels(meta.get("labels"))
 	}
 	spec := v.get("spec")
 	if spec.absent() {
@@ -128,6 +131,29 @@ func (p *parser) scenarioDocument(v *value) {
 		}
 	}
 	p.steps(spec)
+}
+
+// labels are what -l selects scenarios by: keys and values as Kubernetes has them.
+func (p *parser) labels(v *value) map[string]string {
+	if v.absent() {
+		return nil
+	}
+	if v.kind != mapValue {
+		p.problem(v.Pos, "metadata.labels must be a map, not %s: write \"{area: basics}\"", v.what())
+		return nil
+	}
+	out := map[string]string{}
+	for _, f := range v.fields {
+		text := p.text(f.val, "the label "+shorten(f.key))
+		if len(validation.IsQualifiedName(f.key)) > 0 {
+			p.problem(f.Pos, "%q is no key of a label: write letters and digits with \"-\", \"_\" or \".\" between, at most 63, and before them perhaps a domain and \"/\"", shorten(f.key))
+		}
+		if len(validation.IsValidLabelValue(text)) > 0 {
+			p.problem(f.val.Pos, "%q is no value of a label: write letters and digits with \"-\", \"_\" or \".\" between, at most 63", shorten(text))
+		}
+		out[f.key] = text
+	}
+	return out
 }
 
 func (p *parser) client(v *value) {

@@ -6,17 +6,21 @@ import (
 	"slices"
 )
 
-// JSONSchema is the Scenario document's form in JSON Schema 2020-12, for editors. It is looser than the parser, which
-// also knows whether names mean something; a test compares the fields of the two.
+// JSONSchema is the form of each document of a scenario file in JSON Schema 2020-12, for editors: of the Scenario every
+// field, of Kubernetes objects no more than that they are some. It is looser than the parser, which also knows whether
+// names mean something; a test compares the fields of the two.
 func JSONSchema() []byte {
-	root := asSchema("scenario")
-	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-	root["title"] = "svclab Scenario"
+	root := schema{
+		"$schema": "https://json-schema.org/draft/2020-12/schema",
+		"title":   "svclab scenario file",
+		"if":      schema{"properties": schema{"kind": schema{"const": "Scenario"}}, "required": []string{"kind"}},
+		"then":    to("scenario"),
+		"else": schema{"type": "object", "required": []string{"apiVersion", "kind"}, "description": "An object of Kubernetes.",
+			"properties": schema{"apiVersion": schema{"type": "string"}, "kind": schema{"type": "string"}}},
+	}
 	defs := schema{}
 	for name := range shapes {
-		if name != "scenario" {
-			defs[name] = asSchema(name)
-		}
+		defs[name] = asSchema(name)
 	}
 	kinds := schema{}
 	for _, k := range Kinds {
@@ -49,7 +53,8 @@ var shapes = map[string]shape{
 		"spec":       to("spec"),
 	}},
 	"metadata": {"", []string{"name"}, map[string]schema{
-		"name": {"type": "string", "pattern": label.String(), "description": "The first part of the names of its cases."},
+		"name":   {"type": "string", "pattern": label.String(), "description": "The first part of the names of its cases."},
+		"labels": {"type": "object", "additionalProperties": schema{"type": "string"}, "description": "What svclab run -l selects by: {area: basics}."},
 	}},
 	"spec": {"", []string{"steps"}, map[string]schema{
 		"about":   {"type": "string", "description": "One sentence: what it shows."},

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -89,11 +90,13 @@ func TestSchemaTakesTheBundledScenarios(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		if !strings.HasPrefix(string(text), "# yaml-language-server: $schema=../scenario.schema.json\n") {
+			t.Errorf("%s: the first line does not name the schema", path)
+		}
 		for _, doc := range (&report{file: path}).documents(text) {
-			if doc.get("kind").str() != "Scenario" {
-				continue
+			if doc.get("kind").str() == "Scenario" {
+				found++
 			}
-			found++
 			var v any
 			if err := json.Unmarshal(doc.json(), &v); err != nil {
 				return err
@@ -104,11 +107,17 @@ func TestSchemaTakesTheBundledScenarios(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || found < 4 {
+	if err != nil || found < 18 {
 		t.Errorf("%d scenarios: %v", found, err)
 	}
+	file, err := os.ReadFile("../../scenarios/scenario.schema.json")
+	if err != nil || !bytes.Equal(file, JSONSchema()) {
+		t.Errorf("scenarios/scenario.schema.json is not what is printed by: svclab schema (%v)", err)
+	}
 	for text, want := range map[string]string{
-		`{"apiVersion": "svclab/v1alpha1", "kind": "Scenario", "metadata": {"name": "a"}, "spec": {"steps": [{"probe": "everything"}]}}`:                    "",
+		`{"apiVersion": "svclab/v1alpha1", "kind": "Scenario", "metadata": {"name": "a"}, "spec": {"steps": [{"probe": "everything"}]}}`: "",
+		`{"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}}`:                                                                "",
+		`{"kind": "Node"}`: ": lacks apiVersion",
 		`{"apiVersion": "svclab/v1alpha1", "kind": "Scenario", "metadata": {"name": "a"}, "spec": {"steps": [{"probe": "anything"}]}}`:                      "/spec/steps/0/probe: none of the forms",
 		`{"apiVersion": "svclab/v1alpha1", "kind": "Scenario", "metadata": {"name": "a"}, "spec": {"step": [{"probe": "everything"}]}}`:                     "/spec: lacks steps",
 		`{"apiVersion": "svclab/v1alpha1", "kind": "Scenario", "metadata": {"name": "a"}, "spec": {"steps": [{"change": {"delete": "pod/a", "wait": 1}}]}}`: "/spec/steps/0/change: has wait",
@@ -132,7 +141,13 @@ func check(root, s schema, v any, at string) (wrong []string) {
 	number, isNumber := v.(float64)
 	for word, arg := range s {
 		switch word {
-		case "$schema", "title", "description", "$defs":
+		case "$schema", "title", "description", "$defs", "then", "else":
+		case "if":
+			branch := "then"
+			if len(check(root, arg.(schema), v, at)) > 0 {
+				branch = "else"
+			}
+			wrong = append(wrong, check(root, s[branch].(schema), v, at)...)
 		case "$ref":
 			wrong = append(wrong, check(root, root["$defs"].(schema)[strings.TrimPrefix(arg.(string), "#/$defs/")].(schema), v, at)...)
 		case "type":

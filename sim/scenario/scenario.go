@@ -17,6 +17,7 @@ type Scenario struct {
 	Name    string
 	File    string // as it was named when read; "-" is standard input
 	Pos            // of the Scenario document
+	Labels  map[string]string
 	About   string
 	Covers  []string // rows of the specification: "CIP-1"
 	Clients []Client
