@@ -24,13 +24,15 @@ var arrows = map[string]string{
 	"sim/settle":   "",
 	"sim/stat":     "",
 	"sim/lab":      "nsnet nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
-	"sim/proxies":  "nsnet proxycore proxycore/cluster proxycore/conntrack proxycore/iptables proxycore/mutant proxycore/nftables sim/lab sim/world",
+	"sim/kubeapi":  "proxycore/cluster",
+	"sim/proxies":  "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/iptables proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
 
 	"proxycore":             "proxycore/cluster",
 	"proxycore/cluster":     "",
 	"proxycore/nftables":    "proxycore proxycore/cluster",
 	"proxycore/iptables":    "proxycore proxycore/cluster",
 	"proxycore/conntrack":   "proxycore proxycore/cluster",
+	"proxycore/foreign":     "proxycore/cluster",
 	"proxycore/mutant":      "proxycore proxycore/cluster",
 	"proxycore/backendtest": "proxycore proxycore/cluster",
 

@@ -119,6 +119,9 @@ func lacks(p proxies.Proxy) (out []sandbox.Power) {
 func lacking(t testCase) (verdict.Case, bool) {
 	c := verdict.Case{Scenario: t.scenario.Name, About: t.scenario.About, File: t.scenario.File, Variant: string(t.scenario.Family), Proxy: t.proxy.Name}
 	missing := lacks(t.proxy)
+	if err := t.proxy.Missing(); err != nil {
+		missing = append(missing, sandbox.Power{Name: "kube-proxy", State: sandbox.No, Proof: err.Error()})
+	}
 	if len(missing) == 0 {
 		return c, false
 	}

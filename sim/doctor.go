@@ -23,6 +23,7 @@ var cures = []struct{ power, cure string }{
 	{"iptables-legacy", "sudo apt-get install -y iptables, and sudo modprobe -a iptable_nat iptable_filter ip6table_nat ip6table_filter (on the host)"},
 	{"veth", "sudo modprobe veth (on the host), or a kernel with CONFIG_VETH"},
 	{"bridge", "sudo modprobe bridge (on the host), or a kernel with CONFIG_BRIDGE"},
+	{"ipvs", "sudo modprobe -a ip_vs ip_vs_rr (on the host), or a kernel with CONFIG_IP_VS; only kube-proxy/ipvs needs it"},
 }
 
 func cureOf(power string) string {
@@ -37,7 +38,7 @@ func cureOf(power string) string {
 // neededBy names the proxies that cannot do without a power.
 func neededBy(power string) string {
 	var names []string
-	for _, p := range proxies.All {
+	for _, p := range slices.Concat(proxies.All, proxies.KubeProxies) {
 		if slices.Contains(p.Powers, power) {
 			names = append(names, p.Name)
 		}

@@ -22,6 +22,7 @@ type runFlags struct {
 	selection
 	output
 	proxies     []string
+	foreign     foreignFlags
 	count       int
 	parallel    int
 	seed        uint64
@@ -70,7 +71,8 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	f.inputs.flags(c)
 	f.output.flags(c)
 	fl := c.Flags()
-	fl.StringSliceVar(&f.proxies, "proxy", nil, "proxies to run, e.g. nftables (default: all that this machine can run)")
+	fl.StringSliceVar(&f.proxies, "proxy", nil, "proxies to run: see svclab list proxies (default: svclab's own)")
+	f.foreign.flags(c)
 	fl.Var(&f.selection.run, "run", "only the cases whose name SCENARIO/FAMILY/PROXY matches this regular expression")
 	fl.Var(&f.skip, "skip", "not the cases whose name matches this regular expression")
 	fl.VarP(&f.labels, "selector", "l", "only scenarios whose labels match, as in kubectl: area=basics,!slow")
@@ -146,11 +148,17 @@ func (f *runFlags) ending(r *verdict.Run) error {
 func (f *runFlags) cases(args []string) ([]testCase, error) {
 	names := f.proxies
 	if len(names) == 0 {
-		names = proxies.Names()
+		for _, p := range proxies.All {
+			names = append(names, p.Name)
+		}
+	}
+	run, err := f.foreign.proxies(f.verbose)
+	if err != nil {
+		return nil, err
 	}
 	var chosen []proxies.Proxy
 	for _, n := range names {
-		p, err := proxies.Find(n)
+		p, err := run.Find(n)
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,9 +64,10 @@ func listCommand() *cobra.Command {
 	})
 	list("proxies", "The proxies, as --proxy takes them", func() ([][]string, error) {
 		rows := [][]string{{"NAME", "NEEDS", "ABOUT"}}
-		for _, p := range proxies.All {
+		for _, p := range slices.Concat(proxies.All, proxies.KubeProxies) {
 			rows = append(rows, []string{p.Name, strings.Join(p.Powers, " "), p.About})
 		}
+		rows = append(rows, []string{"exec:PROFILE.yaml", "-", "any other program, run as the file says"})
 		return rows, nil
 	})
 	list("behaviours", "The rows of the specification, the scenarios that are about each, and the mutants that break it", behaviours)

@@ -21,12 +21,26 @@ func furnish() error {
 	}
 	if !livesBelow("/run") {
 		// So that iptables' lock and ip-netns' names are ours. Without it the lab works, it only shares them.
-		_ = unix.Mount("run", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755")
+		if unix.Mount("run", "/run", "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=755") == nil {
+			_ = os.Mkdir(scratch, 0o700)
+		}
 	}
 	if err := loopbackUp(); err != nil {
 		return &stageError{"bring up lo", err}
 	}
 	return nil
+}
+
+// scratch is on the sandbox's own /run.
+const scratch = "/run/svclab"
+
+// Scratch is a folder for files that should go with the sandbox, however it ends; where the sandbox could not have one of
+// its own, the machine's folder for temporary files.
+func Scratch() string {
+	if info, err := os.Stat(scratch); err == nil && info.IsDir() && Inside() {
+		return scratch
+	}
+	return os.TempDir()
 }
 
 // livesBelow says whether the program works somewhere below dir, so that covering dir would hide its own files:

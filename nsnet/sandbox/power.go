@@ -45,6 +45,14 @@ var probes = []struct {
 	{"bridge", "make a bridge", func(ns *nsnet.NS) error {
 		return addLink(ns, &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: "a"}})
 	}},
+	{"ipvs", "ask for the generic netlink family IPVS", func(ns *nsnet.NS) error {
+		h, err := ns.Netlink()
+		if err != nil {
+			return err
+		}
+		_, err = h.GenlFamilyGet("IPVS")
+		return err
+	}},
 }
 
 // Probe finds out which powers the process has, here and now: call it inside. A kernel does not change while we run, so the

@@ -62,6 +62,7 @@ type Snapshot struct {
 	services tree[*Service]
 	slices   tree[*Slice] // keyed by the Service first, so that the slices of a Service are neighbours
 	nodes    tree[*Node]
+	pods     tree[*corev1.Pod] // no proxy acts on them; an API server shows them
 }
 
 func (s *Snapshot) clone() *Snapshot {
@@ -153,6 +154,29 @@ func (s *Snapshot) WithoutNode(name string) *Snapshot {
 	return c
 }
 
+// WithPod returns the state with the Pod added or replaced.
+func (s *Snapshot) WithPod(o *corev1.Pod) *Snapshot {
+	c := s.clone()
+	c.pods = c.pods.put(Key{o.Namespace, o.Name}.String(), o)
+	return c
+}
+
+// WithoutPod returns the state without the Pod; what was derived from it stays.
+func (s *Snapshot) WithoutPod(k Key) *Snapshot {
+	c := s.clone()
+	c.pods = c.pods.drop(k.String())
+	return c
+}
+
+// Pod returns the Pod of that key, nil when there is none. It must not be changed any more.
+func (s *Snapshot) Pod(k Key) *corev1.Pod {
+	if s == nil {
+		return nil
+	}
+	v, _ := s.pods.get(k.String())
+	return v
+}
+
 // Service returns the Service of that key, nil when there is none.
 func (s *Snapshot) Service(k Key) *Service {
 	if s == nil {
@@ -226,6 +250,7 @@ func (s *Snapshot) Len() int {
 type Delta struct {
 	Services []Key    // the Service itself, or one of its EndpointSlices
 	Nodes    []string // names
+	Pods     []Key
 }
 
 // Diff compares two states at a cost of O(changes · log N).
@@ -246,5 +271,6 @@ func Diff(old, now *Snapshot) Delta {
 		sortKeys(d.Services)
 	}
 	diff(old.nodes.root, now.nodes.root, func(k string) { d.Nodes = append(d.Nodes, k) })
+	diff(old.pods.root, now.pods.root, func(k string) { d.Pods = append(d.Pods, parseKey(k)) })
 	return d
 }

@@ -12,6 +12,14 @@ import (
 	"svclab/proxycore/cluster"
 )
 
+// serviceBase is where cluster IPs begin.
+const serviceBase = "10.96.0.0"
+
+// ServiceCIDRs are what cluster IPs are given out from, one range a family; those that are written may be any.
+func ServiceCIDRs() []string {
+	return []string{serviceBase + "/16", netip.PrefixFrom((&State{ipv6: true}).address(serviceBase, 0), 48).Masked().String()}
+}
+
 // Addresses that are given out, in both families: node N is 192.168.50.N with pods in 10.244.N.0/24, Services are in
 // 10.96.0.0/16; in IPv6 the same digits behind fd00: (fd00:192:168:50::N). The first that nobody has is taken, so the same
 // objects in the same order always get the same.
@@ -172,6 +180,17 @@ func inside(cidr netip.Prefix, n int) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
+// defaultAffinity: kube-proxy does not start without the timeout (pkg/apis/core/v1/defaults.go: SetDefaults_Service).
+func defaultAffinity(spec *corev1.ServiceSpec) {
+	timeout := corev1.DefaultClientIPServiceAffinitySeconds
+	switch c := spec.SessionAffinityConfig; {
+	case c == nil || c.ClientIP == nil:
+		spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &timeout}}
+	case c.ClientIP.TimeoutSeconds == nil:
+		c.ClientIP.TimeoutSeconds = &timeout
+	}
+}
+
 // defaultService does what the API server does (pkg/registry/core/service/storage/alloc.go), as far as packets show it.
 func (s *State) defaultService(o *corev1.Service) error {
 	spec := &o.Spec
@@ -189,6 +208,9 @@ func (s *State) defaultService(o *corev1.Service) error {
 	}
 	if spec.SessionAffinity == "" {
 		spec.SessionAffinity = corev1.ServiceAffinityNone
+	}
+	if spec.SessionAffinity == corev1.ServiceAffinityClientIP {
+		defaultAffinity(spec)
 	}
 	if spec.Type == corev1.ServiceTypeExternalName {
 		return nil
@@ -237,7 +259,7 @@ func (s *State) serviceIP(o *corev1.Service) (netip.Addr, error) {
 			taken[a] = true
 		}
 	}
-	return s.firstFree("service/"+o.Name, "10.96.0.0", 10, 60000, func(a netip.Addr) bool { return taken[a] })
+	return s.firstFree("service/"+o.Name, serviceBase, 10, 60000, func(a netip.Addr) bool { return taken[a] })
 }
 
 // podReady is the kubelet's word; a pod with conditions but without Ready is not ready.

@@ -161,6 +161,7 @@ func (s *State) putPod(o *corev1.Pod) error {
 		return err
 	}
 	s.pods[k] = o
+	s.snapshot = s.snapshot.WithPod(o)
 	for _, ip := range o.Status.PodIPs {
 		if a, ok := cluster.ParseAddr(ip.IP); ok && !o.Spec.HostNetwork {
 			s.podIPs[a] = k
@@ -224,6 +225,7 @@ func (s *State) Without(kind, namespace, name string) (*State, error) {
 	case "pod":
 		old := c.pods[k]
 		delete(c.pods, k)
+		c.snapshot = c.snapshot.WithoutPod(k)
 		c.derive(namespace, old, nil)
 	case "service":
 		delete(c.services, k)

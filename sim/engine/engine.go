@@ -130,6 +130,9 @@ func (r *run) steps(ctx context.Context) {
 			err = r.wait(ctx, s.Wait)
 		}
 		r.late(&step)
+		if err == nil {
+			err = r.alive()
+		}
 		step.Took = time.Since(began)
 		if r.end(step, err) {
 			return
@@ -144,6 +147,16 @@ func (r *run) steps(ctx context.Context) {
 			r.end(verdict.Step{Line: r.scenario.Line, Kind: "check", Text: "what the proxy has programmed"}, errProxy{err})
 		}
 	}
+}
+
+// alive: a proxy that has ended by itself fails the step in which it did, whatever its rules still did for the flows.
+func (r *run) alive() error {
+	if a, ok := r.world.(interface{ Alive() error }); ok {
+		if err := a.Alive(); err != nil {
+			return errProxy{err}
+		}
+	}
+	return nil
 }
 
 // end files a step and reports whether the scenario cannot go on.

@@ -127,8 +127,25 @@ func (l *Lab) HasBarrier() bool {
 		if _, ok := n.proxy.(world.Barrier); !ok {
 			return false
 		}
+		if h, ok := n.proxy.(interface{ HasBarrier() bool }); ok && !h.HasBarrier() {
+			return false
+		}
 	}
 	return true
+}
+
+// Alive is nil unless a proxy that is a program of its own has ended by itself.
+func (l *Lab) Alive() error {
+	l.looking.Lock()
+	defer l.looking.Unlock()
+	for _, n := range l.nodes {
+		if a, ok := n.proxy.(interface{ Alive() error }); ok {
+			if err := a.Alive(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // Barrier returns when the last Apply is in force on every node.

@@ -28,13 +28,14 @@ type Proxy struct {
 	Name   string   // as given to --proxy
 	About  string   // one line
 	Powers []string // what the machine must have (sandbox.Powers)
-	// Backend opens the backend of one node.
+	// Backend opens the backend of one node; nil for a foreign proxy.
 	Backend func(*nsnet.NS) (proxycore.Backend, error)
 
-	mutant *mutant.Mutant
+	mutant  *mutant.Mutant
+	foreign *foreignProxy
 }
 
-// All is every proxy, in the order in which reports show them.
+// All is every proxy of our own, in the order in which reports show them.
 var All = []Proxy{
 	{
 		Name:    "nftables",
@@ -63,8 +64,8 @@ func standard() Proxy {
 	return All[i]
 }
 
-// Find returns the proxy of that name; "NAME~MUTANT" is a proxy with one thing spoilt on purpose, and "iptables" is what
-// the machine calls so.
+// Find returns the proxy of our own of that name; "NAME~MUTANT" is one with one thing spoilt on purpose, and "iptables" is
+// what the machine calls so.
 func Find(name string) (Proxy, error) {
 	base, spoilt, isMutant := strings.Cut(name, "~")
 	if base == "iptables" {
@@ -87,12 +88,12 @@ func Find(name string) (Proxy, error) {
 		}
 		return p, nil
 	}
-	return Proxy{}, fmt.Errorf("there is no proxy %q; there are %s, and each with ~MUTANT", name, strings.Join(Names(), ", "))
+	return Proxy{}, fmt.Errorf("there is no proxy %q; there are %s, the first %d of them also with ~MUTANT, and exec:PROFILE.yaml", name, strings.Join(Names(), ", "), len(All))
 }
 
-// Names lists the proxies.
+// Names lists the proxies, our own first.
 func Names() (names []string) {
-	for _, p := range All {
+	for _, p := range slices.Concat(All, KubeProxies) {
 		names = append(names, p.Name)
 	}
 	return names
@@ -111,6 +112,9 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 	var pods []netip.Prefix
 	for _, n := range t.Nodes {
 		pods = append(pods, n.PodCIDRs...)
+	}
+	if p.foreign != nil {
+		return p.foreign.opener(pods)
 	}
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
 		backend, err := p.Backend(ns)

@@ -1,0 +1,104 @@
+package foreign
+
+import (
+	"fmt"
+	"maps"
+	"os/exec"
+	"time"
+
+	"gopkg.in/yaml.v3"
+)
+
+// kubeProxyAgent is the product that kube-proxy names in its requests.
+const kubeProxyAgent = "kube-proxy"
+
+// KubeProxy says which kube-proxy to run and how.
+type KubeProxy struct {
+	Binary string // required
+	Mode   string // required: "nftables", "iptables" or "ipvs"
+	// Config is optional: fields of a KubeProxyConfiguration that are taken over. Those by which the lab reaches it, and it
+	// the lab, are the lab's.
+	Config map[string]any
+	Gates  map[string]bool // optional: feature gates
+	Args   []string        // optional: further arguments
+	// Legacy: mode iptables uses the legacy commands, under their plain names.
+	Legacy bool
+}
+
+// Profile is that of this kube-proxy.
+func (k KubeProxy) Profile() (Profile, error) {
+	config := map[string]any{}
+	merge(config, map[string]any{
+		"detectLocalMode": "NodeCIDR", // whatever addresses the nodes' pods have, one range covers those of a node
+		"conntrack": map[string]any{ // the machine's limits are not the lab's to set
+			"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s",
+		},
+		// Syncs follow changes almost at once: how they are bundled is seen at scale, not in every scenario. Of 0s kube-proxy
+		// makes a second.
+		"iptables": map[string]any{"minSyncPeriod": "10ms"},
+		"nftables": map[string]any{"minSyncPeriod": "10ms"},
+		"ipvs":     map[string]any{"minSyncPeriod": "10ms"},
+	})
+	merge(config, k.Config)
+	if len(k.Gates) > 0 {
+		gates := map[string]any{}
+		for name, on := range k.Gates {
+			gates[name] = on
+		}
+		merge(config, map[string]any{"featureGates": gates})
+	}
+	merge(config, map[string]any{
+		"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration",
+		"mode": k.Mode, "hostnameOverride": "{{.Name}}",
+		"clientConnection":   map[string]any{"kubeconfig": "{{.Kubeconfig}}"},
+		"metricsBindAddress": "{{.Metrics}}", "healthzBindAddress": "{{.Healthz}}",
+	})
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		return Profile{}, fmt.Errorf("write the configuration of kube-proxy: %w", err)
+	}
+	p := Profile{
+		Name:    "kube-proxy/" + k.Mode,
+		Command: append([]string{k.Binary, "--config={{.Dir}}/config.yaml", "--v=2"}, k.Args...),
+		Files:   map[string]string{"config.yaml": string(text)},
+		Barrier: BarrierKubeProxy,
+	}
+	if mode, ok := config[k.Mode].(map[string]any); ok {
+		period := fmt.Sprint(mode["minSyncPeriod"])
+		if p.Between, err = time.ParseDuration(period); err != nil {
+			return Profile{}, fmt.Errorf("%s.minSyncPeriod of kube-proxy's configuration: %q is no duration such as 1s", k.Mode, period)
+		}
+	}
+	if k.Mode == "iptables" {
+		flavour := "nft"
+		if k.Legacy {
+			flavour = "legacy"
+		}
+		p.Links = map[string]string{}
+		for _, c := range []string{"iptables", "ip6tables"} {
+			for _, suffix := range []string{"", "-save", "-restore"} {
+				path, err := exec.LookPath(c + "-" + flavour + suffix)
+				if err != nil {
+					return Profile{}, fmt.Errorf("find %s-%s%s: %w; install it with: apt-get install iptables", c, flavour, suffix, err)
+				}
+				p.Links[c+suffix] = path
+			}
+		}
+	}
+	return p, nil
+}
+
+// merge writes from's fields into to, maps field by field.
+func merge(to, from map[string]any) {
+	for name, v := range from {
+		if deeper, ok := v.(map[string]any); ok {
+			if have, ok := to[name].(map[string]any); ok {
+				copied := maps.Clone(have)
+				merge(copied, deeper)
+				to[name] = copied
+				continue
+			}
+		}
+		to[name] = v
+	}
+}
