@@ -16,7 +16,7 @@ func Annotations(w io.Writer, r *verdict.Run) error {
 	p := &printer{w: w}
 	for i := range r.Cases {
 		c := &r.Cases[i]
-		level := map[verdict.Verdict]string{verdict.Fail: "error", verdict.Broken: "error", verdict.Skip: "notice"}[c.Verdict]
+		level := map[verdict.Verdict]string{verdict.Fail: "error", verdict.Broken: "error", verdict.Skip: "notice", verdict.Known: "notice"}[c.Verdict]
 		if level == "" {
 			continue
 		}

@@ -19,12 +19,12 @@ func Markdown(w io.Writer, r *verdict.Run) error {
 	p.line("|---|---|---|---|---|---|")
 	for i := range r.Cases {
 		c := &r.Cases[i]
-		p.line("| %s | %s | %s | %s | %s | %s |", mark(c.Verdict), cell(c.Scenario), c.Variant, cell(c.Proxy), short(c.Took), cell(c.Why))
+		p.line("| %s | %s | %s | %s | %s | %s |", mark(c.Verdict), cell(c.Scenario), c.Variant, cell(c.Proxy), short(c.Took), cell(strings.TrimSpace(c.Why+" "+c.Known)))
 	}
 	written, left := 0, 0
 	for i := range r.Cases {
 		c := &r.Cases[i]
-		if c.Verdict == verdict.Pass || c.Verdict == verdict.Skip {
+		if c.Verdict == verdict.Pass || c.Verdict == verdict.Skip || c.Verdict == verdict.Known {
 			continue
 		}
 		text := blameText(c)
@@ -51,7 +51,7 @@ func Markdown(w io.Writer, r *verdict.Run) error {
 }
 
 func mark(v verdict.Verdict) string {
-	return map[verdict.Verdict]string{verdict.Pass: "✅", verdict.Fail: "❌", verdict.Broken: "💥", verdict.Skip: "⏭"}[v] + " " + v.String()
+	return map[verdict.Verdict]string{verdict.Pass: "✅", verdict.Fail: "❌", verdict.Broken: "💥", verdict.Skip: "⏭", verdict.Known: "🔶"}[v] + " " + v.String()
 }
 
 var cellText = strings.NewReplacer("\r", "", "\n", "<br>", "&", "&amp;", "<", "&lt;", ">", "&gt;", "|", `\|`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "~", `\~`)

@@ -31,11 +31,11 @@ func WriteCase(w io.Writer, c *verdict.Case, o Options) error {
 // Tally writes of a repeated run how often each case ended how.
 func Tally(w io.Writer, r *verdict.Run) error {
 	var order []string
-	counts := map[string]*[4]int{}
+	counts := map[string]*verdict.Counts{}
 	for i := range r.Cases {
 		id := r.Cases[i].ID()
 		if counts[id] == nil {
-			counts[id] = &[4]int{}
+			counts[id] = &verdict.Counts{}
 			order = append(order, id)
 		}
 		counts[id][r.Cases[i].Verdict]++
@@ -43,7 +43,11 @@ func Tally(w io.Writer, r *verdict.Run) error {
 	p := &printer{w: w}
 	for _, id := range order {
 		n := counts[id]
-		p.line("%-40s %d passed, %d failed, %d broken, %d skipped", id, n[verdict.Pass], n[verdict.Fail], n[verdict.Broken], n[verdict.Skip])
+		known := ""
+		if n[verdict.Known] > 0 {
+			known = fmt.Sprintf(", %d failed as known", n[verdict.Known])
+		}
+		p.line("%-40s %d passed, %d failed, %d broken, %d skipped%s", id, n[verdict.Pass], n[verdict.Fail], n[verdict.Broken], n[verdict.Skip], known)
 	}
 	return p.err
 }
@@ -79,7 +83,7 @@ func (p *printer) paint(color, text string) string {
 }
 
 func (p *printer) verdict(v verdict.Verdict) string {
-	return p.paint(map[verdict.Verdict]string{verdict.Pass: green, verdict.Fail: red, verdict.Broken: magenta, verdict.Skip: yellow}[v], strings.ToUpper(v.String()))
+	return p.paint(map[verdict.Verdict]string{verdict.Pass: green, verdict.Fail: red, verdict.Broken: magenta, verdict.Skip: yellow, verdict.Known: yellow}[v], strings.ToUpper(v.String()))
 }
 
 // Case writes one case.
@@ -103,6 +107,9 @@ func (p *printer) Case(c *verdict.Case) {
 // blame writes of a case that did not pass why, what was expected, what was seen, and how to see it again.
 func (p *printer) blame(c *verdict.Case) {
 	p.line("      %s %s", p.paint(red, "WHY  "), c.Why)
+	if c.Known != "" {
+		p.line("      KNOWN %s", c.Known)
+	}
 	for i := range c.Steps {
 		p.blameStep(&c.Steps[i], c.File)
 	}
@@ -240,9 +247,9 @@ func summary(r *verdict.Run) string {
 		}
 	}
 	words := []string{}
-	for _, v := range []verdict.Verdict{verdict.Pass, verdict.Fail, verdict.Broken, verdict.Skip} {
+	for _, v := range verdict.Verdicts {
 		if n[v] > 0 || v == verdict.Pass || v == verdict.Fail {
-			words = append(words, fmt.Sprintf("%d %s", n[v], map[verdict.Verdict]string{verdict.Pass: "passed", verdict.Fail: "failed", verdict.Broken: "broken", verdict.Skip: "skipped"}[v]))
+			words = append(words, fmt.Sprintf("%d %s", n[v], map[verdict.Verdict]string{verdict.Pass: "passed", verdict.Fail: "failed", verdict.Broken: "broken", verdict.Skip: "skipped", verdict.Known: "failed as known"}[v]))
 		}
 	}
 	return fmt.Sprintf("%s  (%d flows judged in %s, seed %d)", strings.Join(words, ", "), flows, short(r.Took), r.Seed)

@@ -8,3 +8,11 @@ import "embed"
 //
 //go:embed */*.yaml
 var Files embed.FS
+
+// Known is the list of known disagreements of foreign proxies with the oracle.
+//
+//go:embed known.yaml
+var Known []byte
+
+// KnownFile is how reports name it.
+const KnownFile = "scenarios/known.yaml"

@@ -90,6 +90,9 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 	} else {
 		c = engine.Expand(ctx, t.scenario, *t.way, options)
 	}
+	if base, version, ok := t.proxy.Known(); ok {
+		f.known.Judge(&c, base, version)
+	}
 	if c.Verdict != verdict.Pass {
 		c.Rerun = fmt.Sprintf("./run.sh run %s --proxy '%s' --run '^%s/' --seed %d", t.scenario.File, t.proxy.Name, regexp.QuoteMeta(c.Scenario+"/"+c.Variant), seed)
 		if t.way != nil {

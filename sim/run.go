@@ -12,6 +12,8 @@ import (
 
 	"svclab/nsnet/sandbox"
 	"svclab/reports/verdict"
+	"svclab/scenarios"
+	"svclab/sim/known"
 	"svclab/sim/proxies"
 	"svclab/sim/scenario"
 )
@@ -37,6 +39,7 @@ type runFlags struct {
 	announce    bool
 
 	loaded []*scenario.Scenario
+	known  *known.List
 	phases phases
 }
 
@@ -156,6 +159,9 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 	if err != nil {
 		return nil, err
 	}
+	if f.known, err = known.Parse(scenarios.KnownFile, scenarios.Known); err != nil {
+		return nil, err
+	}
 	var chosen []proxies.Proxy
 	for _, n := range names {
 		p, err := run.Find(n)
@@ -164,13 +170,11 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 		}
 		chosen = append(chosen, p)
 	}
-	scenarios, err := f.load(args)
-	if err != nil {
+	if f.loaded, err = f.load(args); err != nil {
 		return nil, err
 	}
-	f.loaded = scenarios
 	var cases []testCase
-	for _, s := range scenarios {
+	for _, s := range f.loaded {
 		for _, v := range s.Variants() {
 			f.override(v)
 			for _, p := range chosen {

@@ -35,7 +35,7 @@ func (k KubeProxy) Profile() (Profile, error) {
 		},
 		// Syncs follow changes almost at once: how they are bundled is seen at scale, not in every scenario. Of 0s kube-proxy
 		// makes a second.
-		"iptables": map[string]any{"minSyncPeriod": "10ms"},
+		"iptables": map[string]any{"minSyncPeriod": "10ms", "syncPeriod": "1s"}, // and so often it looks for its canary chain
 		"nftables": map[string]any{"minSyncPeriod": "10ms"},
 		"ipvs":     map[string]any{"minSyncPeriod": "10ms"},
 	})

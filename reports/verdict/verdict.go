@@ -11,15 +11,19 @@ import (
 type Verdict uint8
 
 // Pass; Fail: the proxy is wrong; Broken: the lab is wrong, nothing is known of the proxy; Skip: this machine lacks a
-// power, and the proof is in Why.
+// power, and the proof is in Why; Known: the proxy is wrong in a way that is known of it, and nothing else is wrong.
 const (
 	Pass Verdict = iota
 	Fail
 	Broken
 	Skip
+	Known
 )
 
-var words = [...]string{"pass", "fail", "broken", "skip"}
+// Verdicts are all, in the order in which they are counted.
+var Verdicts = [...]Verdict{Pass, Fail, Broken, Skip, Known}
+
+var words = [...]string{"pass", "fail", "broken", "skip", "known"}
 
 // String is the lower-case word that JSON reports use.
 func (v Verdict) String() string { return words[v] }
@@ -38,7 +42,7 @@ func (v *Verdict) UnmarshalText(b []byte) error {
 	return fmt.Errorf("verdict %q is none of %v", b, words)
 }
 
-// Worse returns the worse of two verdicts: Broken beats Fail beats Skip beats Pass.
+// Worse returns the worse of two verdicts: Broken beats Fail beats Known beats Skip beats Pass.
 func Worse(a, b Verdict) Verdict {
 	if rank(b) > rank(a) {
 		return b
@@ -46,7 +50,7 @@ func Worse(a, b Verdict) Verdict {
 	return a
 }
 
-func rank(v Verdict) int { return [...]int{Pass: 0, Fail: 2, Broken: 3, Skip: 1}[v] }
+func rank(v Verdict) int { return [...]int{Pass: 0, Skip: 1, Known: 2, Fail: 3, Broken: 4}[v] }
 
 // Case is one scenario in one variant on one proxy.
 type Case struct {
@@ -56,7 +60,8 @@ type Case struct {
 	Variant  string        `json:"variant"` // "ipv4" or "ipv6"
 	Proxy    string        `json:"proxy"`
 	Verdict  Verdict       `json:"verdict"`
-	Why      string        `json:"why,omitempty"` // one sentence, for everything but Pass
+	Why      string        `json:"why,omitempty"`   // one sentence, for everything but Pass
+	Known    string        `json:"known,omitempty"` // of a known disagreement: where it is told, and why
 	Steps    []Step        `json:"steps,omitempty"`
 	Covers   []string      `json:"covers,omitempty"`
 	Seed     uint64        `json:"seed"`
@@ -131,15 +136,18 @@ type Run struct {
 	Cases         []Case        `json:"cases"`
 }
 
+// Counts has a number for each verdict.
+type Counts [len(Verdicts)]int
+
 // Tally counts cases by verdict.
-func (r *Run) Tally() (n [4]int) {
+func (r *Run) Tally() (n Counts) {
 	for i := range r.Cases {
 		n[r.Cases[i].Verdict]++
 	}
 	return n
 }
 
-// ExitCode is what the process should end with: 0 all judged passed, 1 a check failed, 3 nothing was selected,
+// ExitCode is what the process should end with: 0 all judged passed or failed as known, 1 a check failed, 3 nothing was selected,
 // 4 all was skipped, 5 the lab broke. 5 beats 1 beats 4 beats 3.
 func (r *Run) ExitCode() int {
 	n := r.Tally()
@@ -150,7 +158,7 @@ func (r *Run) ExitCode() int {
 		return 1
 	case len(r.Cases) == 0:
 		return 3
-	case n[Pass] == 0:
+	case n[Pass]+n[Known] == 0:
 		return 4
 	}
 	return 0

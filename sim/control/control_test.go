@@ -177,7 +177,9 @@ func TestChangesAreSmallAndStatesImmutable(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := cluster.Diff(s.Snapshot(), gone.Snapshot())
-	if diff := cmp.Diff(d, cluster.Delta{Services: []cluster.Key{{Namespace: "default", Name: "svc007"}}}); diff != "" {
+	if diff := cmp.Diff(d, cluster.Delta{
+		Services: []cluster.Key{{Namespace: "default", Name: "svc007"}}, Pods: []cluster.Key{{Namespace: "default", Name: "p007"}},
+	}); diff != "" {
 		t.Errorf("delta of one deleted pod (-got +want):\n%s", diff)
 	}
 	if diff := cmp.Diff(print(s, "svc007"), before); diff != "" {

@@ -7,9 +7,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/util/version"
 
 	"svclab/nsnet"
 	"svclab/nsnet/sandbox"
@@ -56,34 +59,36 @@ func (f Foreign) Find(name string) (Proxy, error) {
 		}
 		profile.Command = slices.Concat(profile.Command, f.Args)
 		return Proxy{Name: name, About: "as " + file + " says", Powers: profile.Needs, foreign: &foreignProxy{
-			name: name, log: f.Log, profile: func() (foreign.Profile, error) { return profile, nil }}}, nil
+			name: name, base: name, log: f.Log, profile: func() (foreign.Profile, error) { return profile, nil }}}, nil
 	}
 	if !strings.HasPrefix(name, "kube-proxy/") {
 		return Find(name)
 	}
-	base, version, versioned := strings.Cut(name, "@")
+	base, number, versioned := strings.Cut(name, "@")
 	i := slices.IndexFunc(KubeProxies, func(p Proxy) bool { return p.Name == base })
 	if i < 0 {
 		return Find(name) // which says what there is
 	}
-	if version == "" {
-		version = KubeProxyVersion
+	if number == "" {
+		number = KubeProxyVersion
 	}
 	p := KubeProxies[i]
 	p.Name = name
 	mode, legacy := strings.CutSuffix(strings.TrimPrefix(base, "kube-proxy/"), "-legacy")
 	binary := f.Binary
 	if binary == "" || versioned {
-		binary = Built(version)
+		binary = Built(number)
 	}
 	p.foreign = &foreignProxy{
-		name: name, log: f.Log, binary: binary,
+		name: name, base: base, version: number, log: f.Log, binary: binary,
 		profile: func() (foreign.Profile, error) {
 			return foreign.KubeProxy{Binary: binary, Mode: mode, Legacy: legacy, Config: f.Config, Gates: f.Gates, Args: f.Args}.Profile()
 		},
 	}
-	if binary != f.Binary {
-		p.foreign.remedy = "build it with: ./run.sh kube-proxy " + version + ", or name another with --kube-proxy PATH"
+	if binary == f.Binary {
+		p.foreign.version = versionOf(binary)
+	} else {
+		p.foreign.remedy = "build it with: ./run.sh kube-proxy " + number + ", or name another with --kube-proxy PATH"
 	}
 	return p, nil
 }
@@ -100,10 +105,34 @@ func Built(version string) string {
 // foreignProxy is a proxy that is a program of its own.
 type foreignProxy struct {
 	name    string
+	base    string // without a version
+	version string // empty: unknown
 	binary  string // empty: the profile's command is looked for when it is started
 	remedy  string
 	profile func() (foreign.Profile, error)
 	log     *slog.Logger
+}
+
+// versionOf asks a kube-proxy for its version; empty when it does not say.
+func versionOf(binary string) string {
+	out, err := exec.Command(binary, "--version").Output()
+	if err != nil {
+		return "" // Missing tells why
+	}
+	v := strings.TrimPrefix(strings.TrimSpace(string(out)), "Kubernetes ")
+	if _, err := version.ParseSemantic(v); err != nil {
+		return ""
+	}
+	return v
+}
+
+// Known is what lists of known disagreements go by: the name without a version, and the version, empty when it is unknown;
+// false for a proxy of our own, of which nothing is known.
+func (p Proxy) Known() (base, version string, ok bool) {
+	if p.foreign == nil {
+		return "", "", false
+	}
+	return p.foreign.base, p.foreign.version, true
 }
 
 // Missing says what is missing for the proxy to run, beside powers of the machine; nil when nothing is.
