@@ -1,5 +1,7 @@
 package kubeapi
 
+//lint:file-ignore SA1019 Endpoints are deprecated, and served to those who still ask for them: kubectl describe up to v1.32.
+
 import (
 	"cmp"
 	"slices"
@@ -7,9 +9,26 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"svclab/proxycore/cluster"
 )
+
+var endpointsForm = formOf(core, "Endpoints", func(t metav1.TypeMeta, m metav1.ListMeta, items []corev1.Endpoints) runtime.Object {
+	return &corev1.EndpointsList{TypeMeta: t, ListMeta: m, Items: items}
+})
+
+var endpointsTable = table{[]string{"Endpoints", "Age"}, func(o object) []any {
+	var list []string
+	for _, sub := range o.(*corev1.Endpoints).Subsets {
+		for _, p := range sub.Ports {
+			for _, a := range sub.Addresses {
+				list = append(list, hostPort(a.IP, p.Port))
+			}
+		}
+	}
+	return []any{few(list), age(o)}
+}}
 
 // wantEndpoints derives the Endpoints of all Services, and from now on keeps them: few ask for them any more, and they
 // take as much memory as the slices.

@@ -63,10 +63,7 @@ var resources = []resource{
 		}), func(o object) fields.Set {
 			return fields.Set{"status.phase": string(o.(*corev1.Namespace).Status.Phase)}
 		}, namespaceTable},
-	{core, "endpoints", "Endpoints", []string{"ep"}, true,
-		formOf(core, "Endpoints", func(t metav1.TypeMeta, m metav1.ListMeta, items []corev1.Endpoints) runtime.Object {
-			return &corev1.EndpointsList{TypeMeta: t, ListMeta: m, Items: items}
-		}), nil, endpointsTable},
+	{core, "endpoints", "Endpoints", []string{"ep"}, true, endpointsForm, nil, endpointsTable},
 	{core, "events", "Event", []string{"ev"}, true,
 		formOf(core, "Event", func(t metav1.TypeMeta, m metav1.ListMeta, items []corev1.Event) runtime.Object {
 			return &corev1.EventList{TypeMeta: t, ListMeta: m, Items: items}

@@ -179,18 +179,6 @@ func few(list []string) string {
 	return orNone(list)
 }
 
-var endpointsTable = table{[]string{"Endpoints", "Age"}, func(o object) []any {
-	var list []string
-	for _, sub := range o.(*corev1.Endpoints).Subsets {
-		for _, p := range sub.Ports {
-			for _, a := range sub.Addresses {
-				list = append(list, hostPort(a.IP, p.Port))
-			}
-		}
-	}
-	return []any{few(list), age(o)}
-}}
-
 func hostPort(host string, port int32) string {
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
