@@ -39,7 +39,7 @@ func TestInside(t *testing.T) {
 			{"directory", got.Dir, dir},
 			{"standard input", got.Stdin, "hello"},
 			{"marker in the environment", got.Marker, false},
-			{"files in /run", fmt.Sprint(got.Run), "[]"},
+			{"files in /run", fmt.Sprint(got.Run), "[svclab]"},
 			{"soft limit of files", got.FilesSoft, got.FilesHard},
 			{"limit of files for commands", got.ChildFiles, strconv.FormatUint(got.FilesHard, 10)},
 			{"network namespace is the machine's", got.Net == link("net"), false},
