@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The only door: sets up what is missing, builds bin/svclab, and runs it.
 #   ./run.sh              every bundled scenario on every proxy that this machine can run
+#   ./run.sh kube-proxy [vX.Y.Z]   builds an unmodified kube-proxy for --proxy kube-proxy/nftables and its like, once
 #   ./run.sh test         all tests, as whoever calls and, when that is root, as an unprivileged user too
 #   ./run.sh WORDS...     svclab WORDS (try: ./run.sh --help)
 set -euo pipefail
@@ -43,6 +44,10 @@ go_ready
 if [ "${1:-}" = test ]; then
   shift
   exec .ci/test "$@"
+fi
+if [ "${1:-}" = kube-proxy ]; then
+  shift
+  exec proxycore/foreign/kubeproxy/build "$@"
 fi
 go build -o bin/svclab ./sim
 [ $# -gt 0 ] || set -- run

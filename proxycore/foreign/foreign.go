@@ -47,6 +47,7 @@ type Proxy struct {
 	dir     string
 	process *process // nil before the first Apply
 	metrics *gauge
+	closed  bool
 
 	mu      sync.Mutex // guards what Artifacts reads
 	changes []time.Time
@@ -267,6 +268,10 @@ func (p *Proxy) Artifacts() map[string]string {
 
 // Close ends the proxy, undoes what its profile says how to undo, and removes its files. It may be called twice.
 func (p *Proxy) Close() error {
+	if p.closed {
+		return nil
+	}
+	p.closed = true
 	p.Abandon()
 	var err error
 	if clean := p.options.Profile.Cleanup; len(clean) > 0 && p.process != nil {

@@ -91,7 +91,7 @@ func (p Profile) render(n Node) (plan, error) {
 		out.links[name] = fill("links "+name, to)
 	}
 	out.ready = fill("ready", p.Ready)
-	if len(out.command) == 0 || out.command[0] == "" {
+	if len(p.Command) == 0 || p.Command[0] == "" {
 		errs = append(errs, errors.New("it has no command"))
 	}
 	return out, errors.Join(errs...)

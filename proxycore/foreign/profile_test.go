@@ -1,0 +1,71 @@
+package foreign
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gopkg.in/yaml.v3"
+)
+
+func TestParseProfile(t *testing.T) {
+	const head = "apiVersion: svclab/v1alpha1\nkind: ProxyProfile\n"
+	for text, want := range map[string]string{
+		"":                     "p.yaml:1:1: the file is empty: a profile needs apiVersion, kind and command",
+		"kind: [":              "p.yaml:1:1: did not find expected node content",
+		"kind: ProxyProfile\n": `p.yaml:1:1: unknown apiVersion "" of a profile: write "svclab/v1alpha1"`,
+		"apiVersion: svclab/v1alpha1\nkind: Proxy\n": `p.yaml:2:7: unknown kind "Proxy": write "ProxyProfile"`,
+		head:                                `p.yaml:1:1: the profile has no command: write for example "command: [my-proxy, --kubeconfig={{.Kubeconfig}}]"`,
+		head + "command: [a]\nbarrier: b\n": `p.yaml:4:10: unknown barrier "b": write "kube-proxy" for a proxy with kube-proxy's metrics, or leave it out`,
+		head + "comand: [a]\n":              "p.yaml:3:1: field comand not found; known: apiVersion, kind, name, command, env, files, links, ready, barrier, cleanup, needs",
+		head + "command: ['{{.Nod}}']\n":    `p.yaml:3:10: command: template: command:1:2: executing "command" at <.Nod>: can't evaluate field Nod in type foreign.Node; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .API, .Kubeconfig, .Dir, .Metrics and .Healthz`,
+		head + "command: [my-proxy, '{{.Kubeconfig}}']\n": "",
+	} {
+		_, err := ParseProfile("p.yaml", []byte(text))
+		got := ""
+		if err != nil {
+			got = err.Error()
+		}
+		if d := cmp.Diff(got, want); d != "" {
+			t.Errorf("%q (-got +want):\n%s", text, d)
+		}
+	}
+}
+
+func TestRender(t *testing.T) {
+	p := Profile{Command: []string{"/bin/p", "--node={{.Name}}"}, Env: map[string]string{"API": "{{.API}}"}, Files: map[string]string{"c": "{{.Kubeconfig}} {{range .PodCIDRs}}{{.}} {{end}}"}}
+	got, err := p.render(Node{Name: "n", API: "http://127.0.0.1:1", Dir: "/d", PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.command[1] != "--node=n" || got.env[0] != "API=http://127.0.0.1:1" || got.files["c"] != "/d/kubeconfig 10.1.0.0/24 " {
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(got.files["kubeconfig"], `server: "http://127.0.0.1:1"`) {
+		t.Errorf("kubeconfig:\n%s", got.files["kubeconfig"])
+	}
+}
+
+// What the lab needs is the lab's, the rest is taken over.
+func TestKubeProxyConfig(t *testing.T) {
+	p, err := KubeProxy{Binary: "/kp", Mode: "nftables", Gates: map[string]bool{"A": true}, Args: []string{"-v=4"}, Config: map[string]any{
+		"mode": "ipvs", "metricsBindAddress": "0.0.0.0:1", "nftables": map[string]any{"minSyncPeriod": "2s", "masqueradeAll": true},
+	}}.Profile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c map[string]any
+	if err := yaml.Unmarshal([]byte(p.Files["config.yaml"]), &c); err != nil {
+		t.Fatal(err)
+	}
+	nft := c["nftables"].(map[string]any)
+	if c["mode"] != "nftables" || c["metricsBindAddress"] != "{{.Metrics}}" || nft["masqueradeAll"] != true || nft["minSyncPeriod"] != "2s" ||
+		c["featureGates"].(map[string]any)["A"] != true || p.Between.Seconds() != 2 || p.Command[len(p.Command)-1] != "-v=4" {
+		t.Errorf("%v %+v", c, p)
+	}
+	_, err = KubeProxy{Binary: "/kp", Mode: "nftables", Config: map[string]any{"nftables": map[string]any{"minSyncPeriod": "soon"}}}.Profile()
+	if err == nil || err.Error() != `nftables.minSyncPeriod of kube-proxy's configuration: "soon" is no duration such as 1s` {
+		t.Errorf("%v", err)
+	}
+}
