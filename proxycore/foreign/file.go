@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -70,10 +71,27 @@ func ParseProfile(file string, text []byte) (Profile, error) {
 	if p.Name == "" {
 		p.Name = file
 	}
+	var err error
+	if p.Command, err = fromFile(file, p.Command); err == nil {
+		p.Cleanup, err = fromFile(file, p.Cleanup)
+	}
+	if err != nil {
+		return Profile{}, err
+	}
 	if _, err := p.render(Node{Name: "node-1"}); err != nil {
 		return Profile{}, fmt.Errorf("%s: %w; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .API, .Kubeconfig, .Dir, .Metrics and .Healthz", at("command"), err)
 	}
 	return p, nil
+}
+
+// fromFile makes a program's path, which is from the file's folder, absolute: the proxy runs in a folder of its own. One
+// without a slash is looked for in PATH.
+func fromFile(file string, command []string) ([]string, error) {
+	if len(command) == 0 || !strings.Contains(command[0], "/") || filepath.IsAbs(command[0]) || strings.HasPrefix(command[0], "{{") {
+		return command, nil
+	}
+	path, err := filepath.Abs(filepath.Join(filepath.Dir(file), command[0]))
+	return append([]string{path}, command[1:]...), err
 }
 
 var yamlLine = regexp.MustCompile(`line (\d+): `)
