@@ -55,7 +55,7 @@ func comparePrefixes(a, b netip.Prefix) int {
 // Compile says what becomes of packets to one Service on one node. Pure: no clock, no environment, no order taken from
 // a map. The routes are sorted by front.
 func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
-	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName {
+	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName || ofAnother(svc) {
 		return nil // row CIP-15; a headless Service has no ClusterIPs (CIP-14)
 	}
 	affinity := affinityOf(svc.Object)
@@ -109,6 +109,12 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 }
 
 // served: a front in a family that the Service does not have is ignored (row FAM-2).
+// ofAnother: the label gives the Service to another proxy (KEP-2447; row CIP-16).
+func ofAnother(svc *cluster.Service) bool {
+	_, is := svc.Object.Labels["service.kubernetes.io/service-proxy-name"]
+	return is
+}
+
 func served(svc *cluster.Service, ip netip.Addr) bool {
 	return slices.ContainsFunc(svc.ClusterIPs, func(have netip.Addr) bool { return have.Is4() == ip.Is4() })
 }

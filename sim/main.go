@@ -110,9 +110,9 @@ Exit codes: 0 all passed · 1 a check failed · 2 bad usage or an invalid scenar
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	run, validate := runCommand(), validateCommand()
-	run.PreRunE, validate.PreRunE = fromEnvironment, fromEnvironment
-	root.AddCommand(run, validate, listCommand(), doctorCommand(), schemaCommand(), versionCommand())
+	run, diff, validate := runCommand(), diffCommand(), validateCommand()
+	run.PreRunE, diff.PreRunE, validate.PreRunE = fromEnvironment, fromEnvironment, fromEnvironment
+	root.AddCommand(run, diff, validate, listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -39,12 +39,31 @@ type runFlags struct {
 	announce    bool
 
 	loaded []*scenario.Scenario
+	chosen []testCase
 	known  *known.List
 	phases phases
 }
 
+// newRun is what a run is by default.
+func newRun() *runFlags {
+	return &runFlags{count: 1, parallel: min(2*runtime.NumCPU(), 16)} // half of a run is waiting
+}
+
+// cards are the flags that say which cases are played, on what, and how fast.
+func (f *runFlags) cards(c *cobra.Command) {
+	f.foreign.flags(c)
+	fl := c.Flags()
+	fl.Var(&f.selection.run, "run", "only the cases whose name SCENARIO/FAMILY/PROXY matches this regular expression")
+	fl.Var(&f.skip, "skip", "not the cases whose name matches this regular expression")
+	fl.VarP(&f.labels, "selector", "l", "only scenarios whose labels match, as in kubectl: area=basics,!slow")
+	fl.Var(&f.shard, "shard", "only the i-th of n parts of the cases, which are told apart by a hash of the name")
+	fl.Var(positive{&f.parallel, 0}, "parallel", "how many cases to run at once")
+	fl.Uint64Var(&f.seed, "seed", 0, "seed of all chance in the lab itself (default: from the clock; it is printed)")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time limit of the whole run (exit code 124); 0 is none")
+}
+
 func runCommand() *cobra.Command {
-	f := runFlags{count: 1, parallel: min(2*runtime.NumCPU(), 16)} // half of a run is waiting
+	f := newRun()
 	c := &cobra.Command{
 		Use:   "run [FILE | FOLDER | GLOB | NAME]...",
 		Short: "Run scenarios with real packets and judge every flow",
@@ -59,7 +78,9 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
   svclab run myservice --run /ipv6/ --count 50
   kubectl get svc,pods,nodes -o yaml | svclab run -f -
   svclab run -R my/scenarios --shard 1/3 --junit-file junit.xml
-  svclab run myservice --proxy nftables~no-masquerade     # a proxy spoilt on purpose: see how it is caught`,
+  svclab run myservice --proxy nftables~no-masquerade     # a proxy spoilt on purpose: see how it is caught
+  svclab run myservice --proxy kube-proxy/nftables        # the real one, built by ./run.sh kube-proxy
+  svclab run myservice --proxy exec:my-proxy.yaml         # any other: the file says how to run it`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			pause := f.pauseOnFail || f.keep
 			if pause && !cmd.Flags().Changed("parallel") {
@@ -73,17 +94,10 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	}
 	f.inputs.flags(c)
 	f.output.flags(c)
+	f.cards(c)
 	fl := c.Flags()
 	fl.StringSliceVar(&f.proxies, "proxy", nil, "proxies to run: see svclab list proxies (default: svclab's own)")
-	f.foreign.flags(c)
-	fl.Var(&f.selection.run, "run", "only the cases whose name SCENARIO/FAMILY/PROXY matches this regular expression")
-	fl.Var(&f.skip, "skip", "not the cases whose name matches this regular expression")
-	fl.VarP(&f.labels, "selector", "l", "only scenarios whose labels match, as in kubectl: area=basics,!slow")
-	fl.Var(&f.shard, "shard", "only the i-th of n parts of the cases, which are told apart by a hash of the name")
 	fl.Var(positive{&f.count, 0}, "count", "how often to run everything")
-	fl.Var(positive{&f.parallel, 0}, "parallel", "how many cases to run at once")
-	fl.Uint64Var(&f.seed, "seed", 0, "seed of all chance in the lab itself (default: from the clock; it is printed)")
-	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "time limit of the whole run (exit code 124); 0 is none")
 	fl.BoolVar(&f.expand, "expand", false, "go through each scenario's states in other ways too: reversed, twice, with empties, squashed, restarted")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop after the first case that does not pass")
 	fl.BoolVar(&f.failOnSkip, "fail-on-skip", false, "exit with 1 when a case was skipped")
@@ -96,40 +110,20 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	return c
 }
 
-// main checks all input first, on the machine; only then is a sandbox made. In the sandbox the program starts anew, and
-// comes here a second time.
+// main checks all input, runs, and reports.
 func (f *runFlags) main(ctx context.Context, args []string) error {
-	cases, err := f.cases(args)
 	switch {
-	case err != nil:
-		return exitError{exitUsage, err}
 	case f.pauseOnFail && (f.parallel > 1 || !isTerminal(os.Stdin) || !isTerminal(os.Stderr)):
 		return exitError{exitUsage, errors.New("--pause-on-fail waits for Enter: it needs a terminal, and one case at a time")}
 	case f.keep && f.parallel > 1:
 		return exitError{exitUsage, errors.New("--keep keeps one lab after the other: it cannot be used with --parallel")}
-	case len(cases) == 0:
-		return exitError{exitNothing, errors.New(f.selection.explain())}
 	}
-	f.phases.announce = f.announce
-	f.phases.enter("", "sandbox")
-	rememberOuter()
-	if err := sandbox.Enter(sandbox.Options{}); err != nil {
-		return exitError{exitNothing, err}
+	ctx, stop, err := f.prepare(ctx, args)
+	if err != nil {
+		return err
 	}
-	if !f.quiet {
-		warn(os.Stderr, f.loaded)
-	}
-	if f.seed == 0 {
-		f.seed = uint64(time.Now().UnixNano()) % 1_000_000_000
-	}
-	cancel := func() {}
-	if f.timeout > 0 {
-		ctx, cancel = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("time limit of %s", f.timeout))
-	}
-	defer cancel()
-	dumped := f.phases.dumpAtTimeLimit(ctx, os.Stderr)
-	result := f.runAll(ctx, cases)
-	dumped()
+	defer stop()
+	result := f.play(ctx)
 	if err := f.report(result, f.count > 1); err != nil {
 		return exitError{max(result.ExitCode(), 1), err}
 	}
@@ -137,6 +131,43 @@ func (f *runFlags) main(ctx context.Context, args []string) error {
 		return exitError{exitTimeout, context.Cause(ctx)}
 	}
 	return f.ending(result)
+}
+
+// prepare checks all input first, on the machine; only then is a sandbox made. In the sandbox the program starts anew, and
+// comes here a second time. The context ends at the time limit.
+func (f *runFlags) prepare(ctx context.Context, args []string) (context.Context, context.CancelFunc, error) {
+	cases, err := f.cases(args)
+	switch {
+	case err != nil:
+		return nil, nil, exitError{exitUsage, err}
+	case len(cases) == 0:
+		return nil, nil, exitError{exitNothing, errors.New(f.selection.explain())}
+	}
+	f.chosen = cases
+	f.phases.announce = f.announce
+	f.phases.enter("", "sandbox")
+	rememberOuter()
+	if err := sandbox.Enter(sandbox.Options{}); err != nil {
+		return nil, nil, exitError{exitNothing, err}
+	}
+	if !f.quiet {
+		warn(os.Stderr, f.loaded)
+	}
+	if f.seed == 0 {
+		f.seed = uint64(time.Now().UnixNano()) % 1_000_000_000
+	}
+	if f.timeout == 0 {
+		return ctx, func() {}, nil
+	}
+	ctx, stop := context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("time limit of %s", f.timeout))
+	return ctx, stop, nil
+}
+
+// play runs the cases; at the time limit it tells where they are.
+func (f *runFlags) play(ctx context.Context) *verdict.Run {
+	dumped := f.phases.dumpAtTimeLimit(ctx, os.Stderr)
+	defer dumped()
+	return f.runAll(ctx, f.chosen)
 }
 
 // ending is how a run ends that came to its end.

@@ -76,7 +76,7 @@ func listCommand() *cobra.Command {
 		for _, p := range proxies.All {
 			for _, m := range mutant.Mutants {
 				if name := p.Name + "~" + m.Name; m.Spoils(p.Name) {
-					rows = append(rows, []string{name, m.Breaks, m.Scenario})
+					rows = append(rows, []string{name, m.Breaks, strings.Join(append([]string{m.Scenario}, m.Also...), " ")})
 				}
 			}
 		}

@@ -188,6 +188,7 @@ var dropsWithoutEndpoints = Mutant{
 	Name:     "drops-without-endpoints",
 	Breaks:   "NE-1",
 	Scenario: "no-endpoints",
+	Also:     []string{"nodeport-empty", "external-empty"},
 	Peaceful: "myservice",
 	Sentence: "should have been refused",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {
@@ -225,6 +226,7 @@ var confusesProtocols = Mutant{
 	Name:     "confuses-protocols",
 	Breaks:   "CIP-9",
 	Scenario: "ports",
+	Also:     []string{"nodeport-protocols"},
 	Peaceful: "myservice",
 	Sentence: "should have answered",
 	Backend: func(b proxycore.Backend, _ int) proxycore.Backend {
@@ -307,6 +309,19 @@ func union(now, before []proxycore.Endpoint) []proxycore.Endpoint {
 	return slices.CompactFunc(all, func(a, b proxycore.Endpoint) bool { return a.AddrPort == b.AddrPort })
 }
 
+// forgetsEarly gives a client a third of its time.
+var forgetsEarly = Mutant{
+	Name:     "forgets-early",
+	Breaks:   "AFF-2",
+	Scenario: "affinity-timeout",
+	Peaceful: "affinity",
+	Sentence: "and stays with it until it has not called for",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		r.Affinity = (r.Affinity / 3).Truncate(time.Second)
+		return r
+	}),
+}
+
 // noUDPCleanup leaves UDP clients on endpoints that are gone.
 var noUDPCleanup = Mutant{
 	Name:     "no-udp-cleanup",
@@ -315,6 +330,28 @@ var noUDPCleanup = Mutant{
 	Peaceful: "myservice",
 	Sentence: "which is no endpoint of default/metrics:8125 any more",
 	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return idle{inner} },
+}
+
+// keepsLastUDP cleans up after an endpoint only while there is another (kubernetes/kubernetes#139628).
+var keepsLastUDP = Mutant{
+	Name:     "keeps-last-udp",
+	Breaks:   "CT-7",
+	Scenario: "udp-last-endpoint",
+	Peaceful: "udp-sender",
+	Sentence: "answered by pod/old",
+	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return unlessLast{inner} },
+}
+
+type unlessLast struct{ proxycore.Cleaner }
+
+func (u unlessLast) Clean(ctx context.Context, keep map[proxycore.Front][]netip.AddrPort) error {
+	some := map[proxycore.Front][]netip.AddrPort{}
+	for f, endpoints := range keep {
+		if len(endpoints) > 0 {
+			some[f] = endpoints
+		}
+	}
+	return u.Cleaner.Clean(ctx, some)
 }
 
 type idle struct{ proxycore.Cleaner }

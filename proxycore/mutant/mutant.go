@@ -12,13 +12,14 @@ import (
 
 // Mutant is one known bug.
 type Mutant struct {
-	Name     string // "no-masquerade": run as nftables~no-masquerade
-	Breaks   string // the row of the specification (service-semantics) that it breaks
-	Scenario string // the bundled scenario that must kill it
-	Peaceful string // a bundled scenario that must not notice it: a mutant that turns everything red proves nothing
-	Only     string // the one proxy whose rules it knows by name; "": any
-	Sentence string // words that must be in the reason of the failing flow
-	Stress   int    // so many changes under so many flows are needed to see it; 0: as the scenario says
+	Name     string   // "no-masquerade": run as nftables~no-masquerade
+	Breaks   string   // the row of the specification (service-semantics) that it breaks
+	Scenario string   // the bundled scenario that must kill it
+	Also     []string // others that must too
+	Peaceful string   // a bundled scenario that must not notice it: a mutant that turns everything red proves nothing
+	Only     string   // the one proxy whose rules it knows by name; "": any
+	Sentence string   // words that must be in the reason of the failing flow
+	Stress   int      // so many changes under so many flows are needed to see it; 0: as the scenario says
 
 	Backend func(inner proxycore.Backend, netns int) proxycore.Backend // nil: the backend is as it was
 	Cleaner func(inner proxycore.Cleaner) proxycore.Cleaner            // nil: the cleaner is as it was
@@ -48,6 +49,11 @@ var Mutants = []Mutant{
 	noTerminatingFallback,
 	ignoresHostNetwork,
 	noUDPCleanup,
+	keepsLastUDP,
+	cutsConnections,
+	forgetsEarly,
+	servesOthers,
+	masqueradesDirect,
 	startsEmpty,
 	noHeal,
 	noSecondLookup,

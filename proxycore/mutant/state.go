@@ -82,6 +82,24 @@ var ignoresHostNetwork = Mutant{
 	},
 }
 
+// servesOthers takes Services that a label gives to another proxy.
+var servesOthers = Mutant{
+	Name:     "serves-others",
+	Breaks:   "CIP-16",
+	Scenario: "other-proxy",
+	Peaceful: "myservice",
+	Sentence: "belongs to no Service",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		now := s
+		for svc := range s.Services() {
+			o := svc.Object.DeepCopy()
+			delete(o.Labels, "service.kubernetes.io/service-proxy-name")
+			now = now.WithService(o)
+		}
+		return now
+	},
+}
+
 // youngerWins gives a claimed address to the Service that came last.
 var youngerWins = Mutant{
 	Name:     "younger-wins",

@@ -78,8 +78,12 @@ func sentence(c verdict.Case, words string) string {
 // stress has the machine for itself.
 func TestKernelMutantsAreKilled(t *testing.T) {
 	for _, m := range mutant.Mutants {
-		for _, s := range bundled(t, m.Scenario) {
-			t.Run(m.Name+"/"+string(s.Family), func(t *testing.T) {
+		var all []*scenario.Scenario
+		for _, name := range append([]string{m.Scenario}, m.Also...) {
+			all = append(all, bundled(t, name)...)
+		}
+		for _, s := range all {
+			t.Run(m.Name+"/"+s.Name+"/"+string(s.Family), func(t *testing.T) {
 				if m.Stress == 0 {
 					t.Parallel()
 				} else if testing.Short() {
@@ -92,7 +96,7 @@ func TestKernelMutantsAreKilled(t *testing.T) {
 				if c.Verdict != verdict.Fail || why == "" {
 					t.Errorf("%s: %s (%s), without the words %q", c.ID(), c.Verdict, c.Why, m.Sentence)
 				}
-				fmt.Printf("mutant  %-38s %-7s killed by %-11s %s\n", c.Proxy, m.Breaks, s.Name+"/"+string(s.Family), why)
+				fmt.Printf("mutant  %-38s %-7s killed by %-24s %s\n", c.Proxy, m.Breaks, s.Name+"/"+string(s.Family), why)
 			})
 		}
 	}
@@ -102,7 +106,9 @@ func TestKernelMutantsAreKilled(t *testing.T) {
 func TestEveryScenarioHasAMutant(t *testing.T) {
 	has := map[string]bool{}
 	for _, m := range mutant.Mutants {
-		has[m.Scenario] = true
+		for _, name := range append([]string{m.Scenario}, m.Also...) {
+			has[name] = true
+		}
 	}
 	count := 0
 	err := fs.WalkDir(scenarios.Files, ".", func(p string, d fs.DirEntry, err error) error {

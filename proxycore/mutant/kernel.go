@@ -1,0 +1,87 @@
+package mutant
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
+)
+
+// Mutants in this file do something to the node's kernel that no proxy should.
+
+// cutsConnections forgets all connections when anything changes, as an over-eager clean-up does.
+var cutsConnections = Mutant{
+	Name:     "cuts-connections",
+	Breaks:   "CIP-4",
+	Scenario: "long-lived",
+	Peaceful: "hairpin",
+	Sentence: "this connection was opened to pod/old and keeps it to its end",
+	Backend:  func(b proxycore.Backend, netns int) proxycore.Backend { return &forgetful{inner{b}, netns} },
+}
+
+type forgetful struct {
+	inner
+	netns int
+}
+
+func (f *forgetful) Program(ctx context.Context, c proxycore.Change) error {
+	if err := f.inner.Program(ctx, c); err != nil {
+		return err
+	}
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: f.netns})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const deleteEntry = 2 // IPCTNL_MSG_CT_DELETE; without a tuple: all
+	_, err = conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | deleteEntry, Flags: netlink.Request | netlink.Acknowledge},
+		Data:   []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0},
+	})
+	if err != nil {
+		return fmt.Errorf("forget all connections: %w", err)
+	}
+	return nil
+}
+
+// masqueradesDirect puts the node's address on whatever leaves it, translated or not.
+var masqueradesDirect = Mutant{
+	Name:     "masquerades-direct",
+	Breaks:   "M-1",
+	Scenario: "pod-network",
+	Peaceful: "external-ip",
+	Sentence: "directly, so its own address is kept",
+	Backend:  func(b proxycore.Backend, netns int) proxycore.Backend { return &masquerading{inner{b}, netns, false} },
+}
+
+type masquerading struct {
+	inner
+	netns int
+	done  bool
+}
+
+func (m *masquerading) Program(ctx context.Context, c proxycore.Change) error {
+	if err := m.inner.Program(ctx, c); err != nil || m.done {
+		return err
+	}
+	conn, err := nftables.New(nftables.WithNetNSFd(m.netns))
+	if err != nil {
+		return err
+	}
+	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
+		t := conn.AddTable(&nftables.Table{Family: family, Name: "mutant"})
+		chain := conn.AddChain(&nftables.Chain{Table: t, Name: "postrouting", Type: nftables.ChainTypeNAT,
+			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{&expr.Masq{}}})
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("masquerade everything: %w", err)
+	}
+	m.done = true
+	return nil
+}
