@@ -104,7 +104,7 @@ func rootCommand() *cobra.Command {
 node, takes a YAML scenario of Services and Pods, sends real packets, and judges every flow: which
 endpoint answered, whose address it saw, refused or silently dropped, spread fairly or not.
 
-Exit codes: 0 all passed · 1 a check failed · 2 bad usage or an invalid scenario, nothing was run ·
+Exit codes: 0 all passed, or failed as known · 1 a check failed · 2 bad usage or an invalid scenario, nothing was run ·
 3 nothing could start or was selected · 4 all that was selected was skipped · 5 the lab broke ·
 124 time limit · 130/143 on signals. 5 beats 1 beats 4 beats 3.`,
 		SilenceUsage:  true,
