@@ -75,8 +75,13 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 		Open: func(ctx context.Context, topology *world.Topology, _ *rand.Rand) (world.World, error) {
 			open, stand := t.proxy.Opener(topology), standing{}
 			l, err := lab.Open(ctx, lab.Options{Topology: topology, Phase: phase, Proxy: func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
-				stand[node.Name] = ns.FD()
-				return open(node, ns)
+				p, err := open(node, ns)
+				e := entrance{fd: ns.FD()}
+				if a, ok := p.(interface{ API() string }); ok {
+					e.api = a.API()
+				}
+				stand[node.Name] = e
+				return p, err
 			}})
 			if err != nil || !f.pauseOnFail && !f.keep {
 				return l, err

@@ -23,8 +23,15 @@ func rememberOuter() {
 	}
 }
 
-// standing is a lab that can be looked at: each node's descriptor of its network namespace.
-type standing map[string]int
+// standing is a lab that can be looked at, node by node.
+type standing map[string]entrance
+
+// entrance is how a node is entered: the descriptor of its network namespace, and the URL of the API server that its proxy
+// is fed by, where it has one.
+type entrance struct {
+	fd  int
+	api string
+}
 
 // pausing is a lab that is not taken down at once: when its case did not pass, which is when it is asked for artifacts;
 // or in any case.
@@ -86,7 +93,11 @@ func (s standing) howToEnter() string {
 		user = ""
 	}
 	for _, node := range slices.Sorted(maps.Keys(s)) {
-		fmt.Fprintf(&b, "  nsenter -t $P %s--net=/proc/$P/fd/%d nft list ruleset   # node %s\n", user, s[node], node)
+		enter := fmt.Sprintf("  nsenter -t $P %s--net=/proc/$P/fd/%d ", user, s[node].fd)
+		fmt.Fprintf(&b, "%snft list ruleset   # node %s\n", enter, node)
+		if api := s[node].api; api != "" {
+			fmt.Fprintf(&b, "%skubectl -s %s get svc,endpointslices,pods -A -o wide\n", enter, api)
+		}
 	}
 	return b.String()
 }

@@ -176,6 +176,9 @@ func (p *Proxy) dial(ctx context.Context, network, address string) (c net.Conn, 
 	return c, err
 }
 
+// API is the URL of the API server that the proxy is fed by; it answers in the node's network namespace.
+func (p *Proxy) API() string { return p.options.Node.API }
+
 // Alive is nil unless the proxy has ended by itself.
 func (p *Proxy) Alive() error {
 	if p.process == nil {

@@ -52,12 +52,19 @@ func (s *Server) put(r *resource, key string, o object) {
 	was := c.items[key]
 	now := c.shallow(o)
 	now.SetResourceVersion(versionText(s.version))
-	switch {
-	case now.GetUID() != "":
-	case was != nil:
-		now.SetUID(was.GetUID())
-	default:
-		now.SetUID(uid(c.kind + " " + key + " " + now.GetResourceVersion()))
+	if now.GetUID() == "" { // what a real server gives an object at its creation
+		if was == nil {
+			now.SetUID(uid(c.kind + " " + key + " " + now.GetResourceVersion()))
+		} else {
+			now.SetUID(was.GetUID())
+		}
+	}
+	if at := now.GetCreationTimestamp(); at.IsZero() {
+		if was == nil {
+			now.SetCreationTimestamp(metav1.Now())
+		} else {
+			now.SetCreationTimestamp(was.GetCreationTimestamp())
+		}
 	}
 	typ := watch.Modified
 	if was == nil {
