@@ -366,10 +366,13 @@ func TestEndpoints(t *testing.T) {
 // The columns are kubectl's.
 func TestTables(t *testing.T) {
 	s, url := serve(t, Options{})
-	s.Set((&cluster.Snapshot{}).WithService(service("a", "10.96.0.1")).WithSlice(slice("a", "a-1", "10.244.1.1", "10.244.1.2", "10.244.1.3", "10.244.1.4")))
+	svc, list := service("a", "10.96.0.1"), slice("a", "a-1", "10.244.1.1", "10.244.1.2", "10.244.1.3", "10.244.1.4")
+	svc.CreationTimestamp = metav1.NewTime(time.Now().Add(-9*24*time.Hour - time.Hour))
+	list.CreationTimestamp = svc.CreationTimestamp
+	s.Set((&cluster.Snapshot{}).WithService(svc).WithSlice(list))
 	for path, want := range map[string]string{
-		"/api/v1/services":                         "Name Type Cluster-IP External-IP Port(s) Age Selector | a ClusterIP 10.96.0.1 <none> 80/TCP 0s <none>",
-		"/apis/discovery.k8s.io/v1/endpointslices": "Name AddressType Ports Endpoints Age | a-1 IPv4 8080 10.244.1.1,10.244.1.2,10.244.1.3 + 1 more... 0s",
+		"/api/v1/services":                         "Name Type Cluster-IP External-IP Port(s) Age Selector | a ClusterIP 10.96.0.1 <none> 80/TCP 9d <none>",
+		"/apis/discovery.k8s.io/v1/endpointslices": "Name AddressType Ports Endpoints Age | a-1 IPv4 8080 10.244.1.1,10.244.1.2,10.244.1.3 + 1 more... 9d",
 	} {
 		_, _, body := ask(t, url+path, "application/json;as=Table;v=v1;g=meta.k8s.io,application/json")
 		var table metav1.Table
