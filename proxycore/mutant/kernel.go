@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -49,12 +50,12 @@ func (f *forgetful) Program(ctx context.Context, c proxycore.Change) error {
 	return nil
 }
 
-// masqueradesDirect puts the node's address on whatever leaves it, translated or not.
+// masqueradesDirect puts the node's address also on what it has not translated.
 var masqueradesDirect = Mutant{
 	Name:     "masquerades-direct",
 	Breaks:   "M-1",
 	Scenario: "pod-network",
-	Peaceful: "external-ip",
+	Peaceful: "ports",
 	Sentence: "directly, so its own address is kept",
 	Backend:  func(b proxycore.Backend, netns int) proxycore.Backend { return &masquerading{inner{b}, netns, false} },
 }
@@ -77,7 +78,13 @@ func (m *masquerading) Program(ctx context.Context, c proxycore.Change) error {
 		t := conn.AddTable(&nftables.Table{Family: family, Name: "mutant"})
 		chain := conn.AddChain(&nftables.Chain{Table: t, Name: "postrouting", Type: nftables.ChainTypeNAT,
 			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
-		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{&expr.Masq{}}})
+		const dnat = 1 << 5 // IPS_DST_NAT
+		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{
+			&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(dnat), Xor: binaryutil.NativeEndian.PutUint32(0)},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(0)},
+			&expr.Masq{},
+		}})
 	}
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("masquerade everything: %w", err)
