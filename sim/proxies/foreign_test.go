@@ -7,10 +7,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
+	"svclab/nsnet"
 	"svclab/nsnet/nstest"
+	"svclab/proxycore/foreign"
 	"svclab/reports/verdict"
 	"svclab/sim/engine"
 	"svclab/sim/lab"
@@ -68,6 +72,50 @@ spec: {steps: [{wait: 2s}, {probe: {from: pod/b, to: "pod/a:80"}}]}
 	}
 	if !strings.Contains(c.Artifacts["node-n/proxy.log"], "I give up") {
 		t.Errorf("the log is no artifact: %v", c.Artifacts)
+	}
+}
+
+// So does a kube-proxy that is killed while flows are under way, whose rules go on to work.
+func TestAKilledKubeProxyFails(t *testing.T) {
+	p, err := proxies.Foreign{Binary: os.Getenv("SVCLAB_KUBE_PROXY")}.Find("kube-proxy/nftables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Missing(); err != nil {
+		if strings.Contains(os.Getenv("SVCLAB_REQUIRE"), "kube-proxy") {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	nstest.Need(t, append([]string{"veth", "bridge"}, p.Powers...)...)
+	s := bundled(t, "myservice")[0]
+	s.Steps = slices.Clone(s.Steps[1:2]) // thousands of flows
+	c := engine.Run(context.Background(), s, engine.Options{
+		Proxy: p.Name, Seed: 1,
+		Open: func(ctx context.Context, top *world.Topology, _ *rand.Rand) (world.World, error) {
+			open := p.Opener(top)
+			var first lab.NodeProxy
+			return lab.Open(ctx, lab.Options{Topology: top,
+				Proxy: func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
+					p, err := open(node, ns)
+					if first == nil {
+						first = p
+					}
+					return p, err
+				},
+				Phase: func(name string) {
+					if name == "probe" { // the first flow is about to be sent
+						if err := first.(*foreign.Proxy).Signal(syscall.SIGKILL); err != nil {
+							t.Error(err)
+						}
+					}
+				},
+			})
+		},
+	})
+	if c.Verdict != verdict.Fail || len(c.Steps) != 1 || c.Steps[0].Kind != "probe" || !strings.Contains(c.Why, "kube-proxy has ended: signal: killed; it said last:\n") ||
+		!strings.Contains(c.Why, "SyncProxyRules complete") {
+		t.Errorf("%s in %d steps: %s", c.Verdict, len(c.Steps), c.Why)
 	}
 }
 
