@@ -134,7 +134,10 @@ func comparePair(id string, a, b *verdict.Case) (out []difference, questions int
 		}
 		for j := range min(len(x.Flows), len(y.Flows)) {
 			questions++
-			if p, q := kindOf(x.Flows[j], x), kindOf(y.Flows[j], y); p != q {
+			p, pWrong := kindOf(x.Flows[j], x)
+			q, qWrong := kindOf(y.Flows[j], y)
+			if p != q || (pWrong == "") != (qWrong == "") {
+				p, q = p+pWrong, q+qWrong
 				out = append(out, difference{Case: id, Place: fmt.Sprintf("%s:%d", a.File, x.Line),
 					Asked: x.Flows[j].From + " → " + x.Flows[j].To, Saw: p, SawToo: q})
 			}
@@ -150,8 +153,9 @@ func stepWord(s verdict.Step) string {
 	return s.Why
 }
 
-// kindOf is what must be alike: the outcomes, whom the servers saw, and what was wrong about it.
-func kindOf(f verdict.Flows, s verdict.Step) string {
+// kindOf is what must be alike: the outcomes and whom the servers saw; and what was wrong about it, which times and chance
+// are part of: that something was must be alike.
+func kindOf(f verdict.Flows, s verdict.Step) (text, wrong string) {
 	outcomes := map[string]bool{}
 	for _, a := range f.Answers {
 		if strings.Contains(a.Who, "/") {
@@ -160,19 +164,19 @@ func kindOf(f verdict.Flows, s verdict.Step) string {
 			outcomes[a.Who] = true
 		}
 	}
-	text := strings.Join(slices.Sorted(maps.Keys(outcomes)), ", ")
+	text = strings.Join(slices.Sorted(maps.Keys(outcomes)), ", ")
 	if len(f.Sources) > 0 {
 		text += ", source " + strings.Join(slices.Sorted(slices.Values(f.Sources)), ", ")
 	}
 	switch {
 	case len(f.Wrong) > 0:
-		text += "; wrong: " + f.Wrong[0].Why
+		wrong = "; wrong: " + f.Wrong[0].Why
 	case f.Wrongs > 0:
-		text += "; wrong"
+		wrong = "; wrong"
 	case s.Verdict != verdict.Pass && len(s.Flows) == 1:
-		text += "; " + s.Why
+		wrong = "; " + s.Why
 	}
-	return text
+	return text, wrong
 }
 
 func (c comparison) print(format string) error {

@@ -38,6 +38,7 @@ func TestCompare(t *testing.T) {
 		{"source", played("x", 0, asked("pod/one", "kept", "")), played("y", 0, asked("pod/one", "node/n", "")), []string{"answered, source kept", "answered, source node/n"}, 0},
 		{"wrong", played("x", 0, asked("pod/one", "kept", "")), played("y", verdict.Fail, asked("pod/one", "kept", "gone")),
 			[]string{"answered, source kept", "answered, source kept; wrong: gone"}, 0},
+		{"both wrong", played("x", verdict.Fail, asked("pod/one", "kept", "gone 1 ms")), played("y", verdict.Fail, asked("pod/one", "kept", "gone 2 ms")), nil, 0},
 		{"as known", played("x", 0, asked("pod/one", "kept", "")), played("y", verdict.Known, asked("pod/one", "kept", "gone")),
 			[]string{"answered, source kept", "answered, source kept; wrong: gone"}, 0},
 		{"ended early", played("x", 0, asked("pod/one", "", ""), asked("pod/one", "", "")), played("y", verdict.Fail, asked("pod/one", "", "")),
