@@ -5,7 +5,9 @@
 #   ./run.sh test         all tests, as whoever calls and, when that is root, as an unprivileged user too
 #   ./run.sh WORDS...     svclab WORDS (try: ./run.sh --help)
 set -euo pipefail
+called_from=$PWD # paths on the command line are from there
 cd "$(dirname "${BASH_SOURCE[0]}")"
+home=$PWD
 
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 3; }
@@ -51,4 +53,5 @@ if [ "${1:-}" = kube-proxy ]; then
 fi
 go build -o bin/svclab ./sim
 [ $# -gt 0 ] || set -- run
-exec bin/svclab "$@"
+cd "$called_from"
+exec "$home/bin/svclab" "$@"

@@ -3,6 +3,7 @@ package reports
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -129,12 +130,13 @@ func blameText(c *verdict.Case) string {
 const margin = "      "
 
 // columns finds the widths that line up all rows of a case.
-func columns(c *verdict.Case) (w [3]int) {
+func columns(c *verdict.Case) (w [4]int) {
 	for _, s := range c.Steps {
 		for _, f := range s.Flows {
 			w[0] = max(w[0], utf8.RuneCountInString(f.From))
 			w[1] = max(w[1], utf8.RuneCountInString(f.To))
 			w[2] = max(w[2], utf8.RuneCountInString(answers(f)))
+			w[3] = max(w[3], utf8.RuneCountInString(sources(f)))
 		}
 	}
 	return w
@@ -144,7 +146,7 @@ func pad(s string, n int) string {
 	return s + strings.Repeat(" ", max(n-utf8.RuneCountInString(s), 0))
 }
 
-func (p *printer) step(n int, s *verdict.Step, w [3]int) {
+func (p *printer) step(n int, s *verdict.Step, w [4]int) {
 	mark := p.paint(green, "✓")
 	if s.Verdict != verdict.Pass {
 		mark = p.paint(red, "✗")
@@ -162,7 +164,11 @@ func (p *printer) step(n int, s *verdict.Step, w [3]int) {
 		if f.Wrongs > 0 {
 			wrong = p.paint(red, fmt.Sprintf("  ← %d WRONG", f.Wrongs))
 		}
-		p.line("%s %s → %s  %s  %s%s", lead, pad(f.From, w[0]), pad(f.To, w[1]), pad(answers(f), w[2]), p.paint(dim, sources(f)), wrong)
+		source := sources(f)
+		if wrong != "" {
+			source = pad(source, w[3])
+		}
+		p.line("%s %s → %s  %s  %s%s", lead, pad(f.From, w[0]), pad(f.To, w[1]), pad(answers(f), w[2]), p.paint(dim, source), wrong)
 		if f.Fair != "" {
 			p.line("        %s", p.paint(dim, f.Fair))
 		}
@@ -208,6 +214,10 @@ func sources(f verdict.Flows) string {
 		return ""
 	case len(f.Sources) == 1 && f.Sources[0] == "kept":
 		return "source kept"
+	}
+	if i := slices.Index(f.Sources, "kept"); i >= 0 {
+		others := slices.Delete(slices.Clone(f.Sources), i, i+1)
+		return "source kept, or became " + strings.Join(others, ", ")
 	}
 	return "source became " + strings.Join(f.Sources, ", ")
 }

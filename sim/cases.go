@@ -99,7 +99,7 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 		f.known.Judge(&c, base, version)
 	}
 	if c.Verdict != verdict.Pass {
-		c.Rerun = fmt.Sprintf("./run.sh run %s --proxy '%s' --run '^%s/' --seed %d", t.scenario.File, t.proxy.Name, regexp.QuoteMeta(c.Scenario+"/"+c.Variant), seed)
+		c.Rerun = fmt.Sprintf("%s run %s --proxy '%s' --run '^%s/' --seed %d", program(), t.scenario.File, t.proxy.Name, regexp.QuoteMeta(c.Scenario+"/"+c.Variant), seed)
 		if t.way != nil {
 			c.Rerun += " --expand"
 		}
@@ -110,8 +110,33 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 	return c
 }
 
+// program is how svclab is called from here.
+func program() string {
+	if _, err := os.Stat("run.sh"); err == nil {
+		return "./run.sh"
+	}
+	return os.Args[0]
+}
+
 // always are the powers that every lab needs.
 var always = []string{"userns", "veth", "bridge"}
+
+// knownPowers refuses a word in SVCLAB_REQUIRE that would guard nothing.
+func knownPowers(list string) error {
+	names := []string{kubeProxyPower}
+	for _, c := range cures {
+		names = append(names, c.power)
+	}
+	for _, word := range strings.Split(list, ",") {
+		if word != "" && !slices.Contains(names, word) {
+			return fmt.Errorf("SVCLAB_REQUIRE=%s: %q is no power; there are %s", list, word, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// kubeProxyPower is what is required of a machine for the proxies kube-proxy/…, beside powers of its kernel.
+const kubeProxyPower = "kube-proxy"
 
 // lacks lists the powers that a proxy needs and this machine has not, or may not have.
 func lacks(p proxies.Proxy) (out []sandbox.Power) {
@@ -128,7 +153,7 @@ func lacking(t testCase) (verdict.Case, bool) {
 	c := verdict.Case{Scenario: t.scenario.Name, About: t.scenario.About, File: t.scenario.File, Variant: string(t.scenario.Family), Proxy: t.proxy.Name}
 	missing := lacks(t.proxy)
 	if err := t.proxy.Missing(); err != nil {
-		missing = append(missing, sandbox.Power{Name: "kube-proxy", State: sandbox.No, Proof: err.Error()})
+		missing = append(missing, sandbox.Power{Name: kubeProxyPower, State: sandbox.No, Proof: err.Error()})
 	}
 	if len(missing) == 0 {
 		return c, false

@@ -61,7 +61,7 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Tell what this machine can run, and what would cure what it cannot",
 		Long: `Tell whether a sandbox can be made, which powers there are in it, each with the proof, which tools are there, and
-which proxies can run. Exit code 0 when every proxy can run, else 3.`,
+which proxies can run. Exit code 0 when every proxy of svclab's own can run, else 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if err := sandbox.Enter(sandbox.Options{}); err != nil {
@@ -96,6 +96,21 @@ func examine() error {
 				runs += " " + power.Name
 			}
 			cannot = append(cannot, p.Name)
+		}
+		able = append(able, []string{p.Name, runs})
+	}
+	for _, k := range proxies.KubeProxies {
+		p, err := proxies.Foreign{Binary: os.Getenv("SVCLAB_KUBE_PROXY")}.Find(k.Name)
+		if err != nil {
+			return err
+		}
+		runs := "yes"
+		if missing := lacks(p); len(missing) > 0 {
+			runs = "no, for lack of " + missing[0].Name
+		} else if err := p.Missing(); err != nil {
+			runs = "no: " + err.Error()
+		} else if _, version, _ := p.Known(); version != "" {
+			runs = "yes, " + version
 		}
 		able = append(able, []string{p.Name, runs})
 	}

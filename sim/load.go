@@ -73,6 +73,10 @@ func (in *inputs) load(args []string) ([]*scenario.Scenario, error) {
 			problems = append(problems, err)
 			return
 		}
+		if i := slices.IndexFunc(out, func(o *scenario.Scenario) bool { return o.Name == s.Name }); i >= 0 {
+			problems = append(problems, fmt.Errorf("%s:%d:%d: the scenario's name %q is that of %s already, and cases are told apart by it: give it another", name, s.Line, s.Col, s.Name, out[i].File))
+			return
+		}
 		out = append(out, s)
 	}
 	for i, a := range slices.Concat(args, in.files) {

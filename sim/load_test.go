@@ -14,11 +14,12 @@ import (
 // Files come once each, in the order in which they were named, those of a folder by name.
 func TestLoad(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, file := range []string{"b.yaml", "a.yml", "notes.txt", "deep/c.json", "[x].yaml", "empty/notes.txt"} {
+	names := map[string]string{"b.yaml": "b", "a.yml": "a", "notes.txt": "notes", "deep/c.json": "c", "[x].yaml": "x", "empty/notes.txt": "e", "twin.txt": "b"}
+	for file, name := range names {
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(file, []byte(tiny), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(strings.Replace(tiny, "name: tiny", "name: "+name, 1)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,6 +38,7 @@ func TestLoad(t *testing.T) {
 		{name: "a file whose name looks like a glob", args: "[x].yaml", want: "[x].yaml"},
 		{name: "bundled by name, and by file from elsewhere", args: "hairpin scenarios/basics/hairpin.yaml", files: "b.yaml", want: "scenarios/basics/hairpin.yaml b.yaml"},
 		{name: "-f knows no bundled names", files: "hairpin", err: "hairpin: no such file"},
+		{name: "two with one name", args: "b.yaml twin.txt", err: `twin.txt:1:1: the scenario's name "b" is that of b.yaml already, and cases are told apart by it: give it another`},
 		{name: "a folder without any", args: "empty b.yaml", err: "empty: a folder without *.yaml, *.yml or *.json; -R looks into its folders too"},
 		{name: "a file that is no scenario", args: "empty/notes.tx? nowhere", err: "nowhere: no such file, and no bundled scenario of that name (see: svclab list scenarios)"},
 	} {

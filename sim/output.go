@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"svclab/reports"
 	"svclab/reports/verdict"
@@ -38,6 +39,20 @@ func (o *output) flags(c *cobra.Command) {
 	c.MarkFlagsMutuallyExclusive("verbose", "quiet")
 	complete(c, "output", reports.Formats)
 	complete(c, "color", colors)
+}
+
+// writable makes the folder for reports, before anything is run.
+func (o *output) writable() error {
+	if o.dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return fmt.Errorf("--report-dir: %w", err)
+	}
+	if err := unix.Access(o.dir, unix.W_OK); err != nil {
+		return fmt.Errorf("--report-dir: %s cannot be written: %w", o.dir, err)
+	}
+	return nil
 }
 
 // show shows a case as it ends. Of a repeated run, and of a quiet one, only what did not pass is shown.

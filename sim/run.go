@@ -143,6 +143,12 @@ func (f *runFlags) prepare(ctx context.Context, args []string) (context.Context,
 	case len(cases) == 0:
 		return nil, nil, exitError{exitNothing, errors.New(f.selection.explain())}
 	}
+	if err := f.writable(); err != nil {
+		return nil, nil, exitError{exitUsage, err}
+	}
+	if err := knownPowers(os.Getenv("SVCLAB_REQUIRE")); err != nil {
+		return nil, nil, exitError{exitUsage, err}
+	}
 	f.chosen = cases
 	f.phases.announce = f.announce
 	f.phases.enter("", "sandbox")

@@ -44,7 +44,7 @@ func validateCommand() *cobra.Command {
 }
 
 func listCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List what there is: scenarios, proxies, behaviours, mutants, powers"}
+	c := &cobra.Command{Use: "list", RunE: oneOf, Short: "List what there is: scenarios, proxies, behaviours, mutants, powers"}
 	list := func(name, about string, rows func() ([][]string, error)) {
 		c.AddCommand(&cobra.Command{Use: name, Short: about, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
 			all, err := rows()
@@ -119,6 +119,18 @@ func orDash(words []string) string {
 		return "-"
 	}
 	return strings.Join(words, ",")
+}
+
+// oneOf is a command that does nothing without one of its own.
+func oneOf(c *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range c.Commands() {
+		names = append(names, sub.Name())
+	}
+	if len(args) == 0 {
+		return exitError{exitUsage, fmt.Errorf("%s what? %s", c.CommandPath(), strings.Join(names, ", "))}
+	}
+	return exitError{exitUsage, fmt.Errorf("%s: unknown %q; there are %s", c.CommandPath(), args[0], strings.Join(names, ", "))}
 }
 
 func schemaCommand() *cobra.Command {

@@ -105,7 +105,7 @@ func TestVerdicts(t *testing.T) {
 			}
 		}, verdict.Fail, "line 6: pod/client → service/web:80: pod/web-2 never answered, though its share is 50 %"},
 		{"the file's own claim fails", "  - probe: {from: pod/client, to: service/web:80, expect: refused}\n", func(*spoilt) {},
-			verdict.Fail, "line 6: pod/client → service/web:80: answered, but the file expects refused"},
+			verdict.Fail, "line 6: pod/client → service/web:80: answered, as the specification has it, but the file claims \"expect: refused\": one of the two is mistaken, and it is not the proxy"},
 		{"a broken world is broken, not wrong", probe, func(s *spoilt) {
 			s.send = func(_ world.Flow, o world.Observation, _ error) (world.Observation, error) {
 				return o, errors.New("the wire is cut")

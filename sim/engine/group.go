@@ -108,7 +108,7 @@ func (g *group) one(ctx context.Context) error {
 func (g *group) judge(ctx context.Context, o world.Observation) error {
 	wrong := oracle.Expect(g.run.history, g.flow, o.At, o.At.Add(o.Took)).Permits(o)
 	if wrong == nil && g.claim != "" && o.Outcome.String() != g.claim {
-		wrong = fmt.Errorf("%s, but the file expects %s", o.Outcome, g.claim)
+		wrong = fmt.Errorf("%s, as the specification has it, but the file claims \"expect: %s\": one of the two is mistaken, and it is not the proxy", o.Outcome, g.claim)
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()

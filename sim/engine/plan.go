@@ -132,6 +132,9 @@ func (p *plan) survey(sc *scenario.Scenario) error {
 	}
 	for i, s := range p.states {
 		for _, pod := range s.Pods() {
+			if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+				continue // it has no network any more, and its address may be another's
+			}
 			h := podHost(pod)
 			if len(h.Listen) == 0 {
 				h.Listen = p.targets(i, pod)

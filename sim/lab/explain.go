@@ -8,8 +8,14 @@ import (
 	"svclab/sim/world"
 )
 
-// translator is the node on which a flow is translated: the client's own, or the one an outside client enters by.
+// translator is the node on which a flow is translated: the one whose address was called, the client's own, or the one an
+// outside client enters by.
 func (l *Lab) translator(f world.Flow) *node {
+	for _, n := range l.nodes { // of a NodePort: the node whose address was called
+		if n.host.AddrOf(f.To.Addr()) == f.To.Addr() {
+			return n
+		}
+	}
 	if p := l.places[f.From]; p != nil && p.node != nil {
 		return p.node
 	}

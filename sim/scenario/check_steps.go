@@ -26,6 +26,7 @@ func (p *parser) checkSteps() {
 		}
 	}
 	p.checkTogether(now, p.objects)
+	p.checkSelectors()
 	for i, s := range p.scenario.Steps {
 		if p.lost && i > p.lostAfter {
 			return // what is not there might be what the unreadable change would have made
@@ -102,6 +103,12 @@ func (p *parser) nearest(r Ref) string {
 	return ". " + knownWords(slices.Compact(names)[:min(len(slices.Compact(names)), 8)])
 }
 
+// ended: a pod whose containers have ended for good has no network any more, and its address may be another's.
+func (l *located) ended() bool {
+	pod, ok := l.Object.Object.(*corev1.Pod)
+	return ok && l.sound && (pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed)
+}
+
 func (p *parser) checkProbe(pr *Probe, now *there) {
 	if pr.Everything {
 		for r := range now.objects {
@@ -117,7 +124,9 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 	for i, r := range pr.From {
 		at := p.at[pr][i]
 		if r.Kind != "client" {
-			p.missing(at, r, now)
+			if !p.missing(at, r, now) && now.objects[r].ended() {
+				p.problem(at, "%s has ended (its phase says so), and sends nothing", r)
+			}
 			continue
 		}
 		var names []string
@@ -140,14 +149,14 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 			continue
 		}
 		if o, ok := now.objects[t.Ref].Object.Object.(*corev1.Service); ok {
-			p.checkServiceTarget(t, o)
+			p.checkServiceTarget(t, o, pr.Expect != "")
 		}
 	}
 }
 
 // checkServiceTarget: a Service without an address cannot be asked. A number that is none of its ports can: it is a
 // question like any other.
-func (p *parser) checkServiceTarget(t Target, o *corev1.Service) {
+func (p *parser) checkServiceTarget(t Target, o *corev1.Service, meant bool) {
 	switch {
 	case o.Spec.Type == corev1.ServiceTypeExternalName:
 		p.problem(t.Pos, "%s is an ExternalName: it has no address to probe", t.Ref)
@@ -156,7 +165,11 @@ func (p *parser) checkServiceTarget(t Target, o *corev1.Service) {
 		p.problem(t.Pos, "%s is headless: it has no address to probe; probe its pods instead", t.Ref)
 		return
 	}
-	if _, err := strconv.Atoi(t.Port); err == nil {
+	if n, err := strconv.Atoi(t.Port); err == nil {
+		is := func(port corev1.ServicePort) bool { return int(port.Port) == n }
+		if !meant && !slices.ContainsFunc(o.Spec.Ports, is) {
+			p.warn(t.Pos, "%s has no port %d, so nobody will answer; if that is the question, say so with \"expect:\"", t.Ref, n)
+		}
 		return
 	}
 	var names []string

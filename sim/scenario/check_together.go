@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"svclab/proxycore/cluster"
 )
 
@@ -29,6 +31,7 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 		}
 	}
 	slices.SortFunc(all, func(a, b *located) int { return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col)) })
+	p.checkNodePorts(now, fresh)
 	told := false
 	for _, l := range append(all, fresh...) {
 		if !l.sound || now.objects[l.Ref] != l {
@@ -57,6 +60,69 @@ func (p *parser) checkTogether(now *there, fresh []*located) {
 			p.problem(l.Pos, "%s has no node to run on: the file has no Node, add a v1 Node", l.Ref)
 		case nodes && pod.Spec.NodeName != "":
 			p.checkPlace(l, pod, now)
+		}
+	}
+}
+
+// checkSelectors warns of a Service whose selector no pod of the file has, at any step: a slip that makes every probe of it
+// pass, refused as it should be. One with nobody on purpose has an EndpointSlice, or a probe that says what it expects.
+func (p *parser) checkSelectors() {
+	expected := map[Ref]bool{}
+	for _, s := range p.scenario.Steps {
+		if s.Probe != nil && s.Probe.Expect != "" {
+			for _, t := range s.Probe.To {
+				expected[t.Ref] = true
+			}
+		}
+	}
+	for _, l := range p.objects {
+		svc, ok := l.Object.Object.(*corev1.Service)
+		if !ok || !l.sound || len(svc.Spec.Selector) == 0 || expected[l.Ref] {
+			continue
+		}
+		sel := labels.SelectorFromSet(svc.Spec.Selector)
+		if !slices.ContainsFunc(slices.Concat(p.objects, p.inline), func(o *located) bool {
+			pod, ok := o.Object.Object.(*corev1.Pod)
+			return ok && pod.Namespace == svc.Namespace && sel.Matches(labels.Set(pod.Labels))
+		}) {
+			p.warn(l.v.at("spec", "selector"), "no pod of the file matches the selector of %s, so it has no endpoints", l.Ref)
+		}
+	}
+}
+
+// checkNodePorts: a NodePort is one Service port's, as the API server sees to it.
+func (p *parser) checkNodePorts(now *there, fresh []*located) {
+	type nodePort struct {
+		number int32
+		proto  corev1.Protocol
+	}
+	have := map[nodePort]*located{}
+	isFresh := func(l *located) bool { return slices.Contains(fresh, l) }
+	var all []*located
+	for _, l := range now.objects {
+		if _, ok := l.Object.Object.(*corev1.Service); ok && l.sound {
+			all = append(all, l)
+		}
+	}
+	slices.SortFunc(all, func(a, b *located) int {
+		old := func(l *located) int { // those that were there before have it
+			if isFresh(l) {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(cmp.Compare(old(a), old(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	})
+	for _, l := range all {
+		for i, port := range l.Object.Object.(*corev1.Service).Spec.Ports {
+			k := nodePort{port.NodePort, cmp.Or(port.Protocol, corev1.ProtocolTCP)}
+			if k.number == 0 {
+				continue
+			}
+			if other := have[k]; other != nil && isFresh(l) {
+				p.problem(l.place("spec", "ports", i, "nodePort"), "nodePort %d/%s is that of %s (line %d) already: an API server would refuse it", k.number, k.proto, other.Ref, other.Line)
+			}
+			have[k] = l
 		}
 	}
 }

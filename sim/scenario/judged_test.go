@@ -216,7 +216,7 @@ endpoints: [{addresses: [10.244.1.10]HINTS}]
 			if err != nil {
 				got = err.Error()
 			} else if len(s.Warnings) > 0 {
-				warned = s.Warnings[0].Error()
+				warned = s.Warnings[len(s.Warnings)-1].Error()
 			}
 			for _, d := range [][2]string{{got, c.want}, {warned, c.warning}} {
 				if d[1] != "" {

@@ -120,7 +120,7 @@ items:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Warnings) > 0 || s.Name != "shop" || !s.Steps[0].Probe.Everything {
+	if len(s.Warnings) != 1 || s.Warnings[0].Error() != "shop.yaml:11:15: no pod of the file matches the selector of service/web, so it has no endpoints" || s.Name != "shop" || !s.Steps[0].Probe.Everything {
 		t.Errorf("name %q, steps %+v, warnings %v", s.Name, s.Steps, s.Warnings)
 	}
 	if got := s.Objects[1]; got.Ref != (Ref{"node", "", "node-2"}) || got.Object.(*corev1.Node).Name != "node-2" || got.Pos != (Pos{6, 3}) {
