@@ -27,6 +27,13 @@ var inside bool
 // Inside says whether this process is a sandbox's program: Enter has returned nil.
 func Inside() bool { return inside }
 
+// RealRoot says whether the process is the machine's root, and not the root of a user namespace, which is nobody to what
+// belongs to the machine: buffer limits of sockets, the loading of modules, bpf(2).
+func RealRoot() bool {
+	ids, err := os.ReadFile("/proc/self/uid_map")
+	return os.Geteuid() == 0 && err == nil && strings.Join(strings.Fields(string(ids)), " ") == "0 0 4294967295"
+}
+
 // Enter is called first thing in main. It returns nil in the sandbox, in a re-executed copy of the program with the same
 // arguments, environment, working directory, terminal and open standard files. On the machine it does not return: the
 // process waits for the copy and exits with its code, or 128+N when signal N killed it.

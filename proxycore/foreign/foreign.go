@@ -79,12 +79,15 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	if p.process != nil {
 		return nil
 	}
-	return p.start(ctx)
+	return p.start(ctx, s)
 }
 
-func (p *Proxy) start(ctx context.Context) error {
+func (p *Proxy) start(ctx context.Context, s *cluster.Snapshot) error {
 	if err := p.ports(); err != nil {
 		return err
+	}
+	if c := p.options.Profile.Crowded; c != nil && rules(s) > c.Rules {
+		p.options.Profile.Links = c.Links
 	}
 	plan, err := p.options.Profile.render(p.options.Node)
 	if err != nil {

@@ -2,12 +2,16 @@ package foreign
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"svclab/proxycore/cluster"
 )
@@ -98,6 +102,29 @@ func TestWhatCannotStart(t *testing.T) {
 	x, _ := open(t, Profile{Name: "p", Command: []string{"/nowhere/proxy"}})
 	if err := x.Apply(context.Background(), &cluster.Snapshot{}); err == nil || !strings.HasPrefix(err.Error(), "start p on node node-1: ") {
 		t.Errorf("%v", err)
+	}
+}
+
+// With much to write, other commands are found in PATH.
+func TestCrowdedLinks(t *testing.T) {
+	say := func(words string) string {
+		file := filepath.Join(t.TempDir(), "say")
+		if err := os.WriteFile(file, []byte("#!/bin/sh\necho "+words+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	few, many := say("few"), say("many")
+	state := (&cluster.Snapshot{}).WithService(&corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "b"}, Spec: corev1.ServiceSpec{Ports: make([]corev1.ServicePort, 3)},
+	}) // six rules
+	for most, want := range map[int]string{6: "few", 5: "many"} {
+		x, _ := open(t, Profile{Name: "p", Command: []string{"sh", "-c", "say; sleep 1000"},
+			Links: map[string]string{"say": few}, Crowded: &Crowd{most, map[string]string{"say": many}}})
+		if err := x.Apply(context.Background(), state); err != nil {
+			t.Fatal(err)
+		}
+		within(t, "said "+want, func() bool { return strings.TrimSpace(x.Artifacts()["proxy.log"]) == want })
 	}
 }
 

@@ -23,6 +23,9 @@ type KubeProxy struct {
 	Args   []string        // optional: further arguments
 	// Legacy: mode iptables uses the legacy commands, under their plain names.
 	Legacy bool
+	// Cramped: a restore of iptables-nft may have some 250 rules only, as without privilege, since it does not raise its
+	// send buffer then. Where kube-proxy would write more, mode iptables uses the legacy commands, if they are there.
+	Cramped bool
 }
 
 // Profile is that of this kube-proxy.
@@ -74,18 +77,32 @@ func (k KubeProxy) Profile() (Profile, error) {
 		if k.Legacy {
 			flavour = "legacy"
 		}
-		p.Links = map[string]string{}
-		for _, c := range []string{"iptables", "ip6tables"} {
-			for _, suffix := range []string{"", "-save", "-restore"} {
-				path, err := exec.LookPath(c + "-" + flavour + suffix)
-				if err != nil {
-					return Profile{}, fmt.Errorf("find %s-%s%s: %w; install it with: apt-get install iptables", c, flavour, suffix, err)
-				}
-				p.Links[c+suffix] = path
-			}
+		if p.Links, err = commands(flavour); err != nil {
+			return Profile{}, err
+		}
+		if legacy, err := commands("legacy"); err == nil && k.Cramped && !k.Legacy {
+			p.Crowded = &Crowd{crampedRules, legacy}
 		}
 	}
 	return p, nil
+}
+
+// crampedRules is well below what fails with "Message too long".
+const crampedRules = 150
+
+// commands are the plain names of iptables' commands, and what they stand for in a flavour.
+func commands(flavour string) (map[string]string, error) {
+	links := map[string]string{}
+	for _, c := range []string{"iptables", "ip6tables"} {
+		for _, suffix := range []string{"", "-save", "-restore"} {
+			path, err := exec.LookPath(c + "-" + flavour + suffix)
+			if err != nil {
+				return nil, fmt.Errorf("find %s-%s%s: %w; install it with: apt-get install iptables", c, flavour, suffix, err)
+			}
+			links[c+suffix] = path
+		}
+	}
+	return links, nil
 }
 
 // merge writes from's fields into to, maps field by field.

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"text/template"
 	"time"
+
+	"svclab/proxycore/cluster"
 )
 
 // Profile says how to run a proxy. Every text may be a template (text/template) of Node.
@@ -23,8 +25,30 @@ type Profile struct {
 	Between time.Duration // BarrierKubeProxy: a sync begins no sooner after another (minSyncPeriod)
 	Needs   []string      // powers that the machine must have (sandbox.Powers)
 
+	// Crowded are Links instead when the first state asks for more than so many rules of iptables; nil: none.
+	Crowded *Crowd
+
 	// Links are made in the folder {{.Dir}}/bin, which comes first in PATH: name → program.
 	Links map[string]string
+}
+
+// Crowd is what a proxy finds in PATH when there is much to write.
+type Crowd struct {
+	Rules int
+	Links map[string]string
+}
+
+// rules is about how many kube-proxy writes for a state in table nat, in its mode iptables: for each port of a Service one
+// and its chain's first, for each endpoint three (kubernetes pkg/proxy/iptables/proxier.go).
+func rules(s *cluster.Snapshot) (n int) {
+	for svc := range s.Services() {
+		ports := len(svc.Object.Spec.Ports)
+		n += 2 * ports
+		for slice := range s.Slices(svc.Key) {
+			n += 3 * ports * len(slice.Object.Endpoints)
+		}
+	}
+	return n
 }
 
 // BarrierKubeProxy reads kube-proxy's metrics at {{.Metrics}}.

@@ -82,7 +82,7 @@ func (f Foreign) Find(name string) (Proxy, error) {
 	p.foreign = &foreignProxy{
 		name: name, base: base, version: number, log: f.Log, binary: binary,
 		profile: func() (foreign.Profile, error) {
-			return foreign.KubeProxy{Binary: binary, Mode: mode, Legacy: legacy, Config: f.Config, Gates: f.Gates, Args: f.Args}.Profile()
+			return foreign.KubeProxy{Binary: binary, Mode: mode, Legacy: legacy, Cramped: !sandbox.RealRoot(), Config: f.Config, Gates: f.Gates, Args: f.Args}.Profile()
 		},
 	}
 	if binary == f.Binary {
