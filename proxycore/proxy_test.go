@@ -116,7 +116,7 @@ func TestCompile(t *testing.T) {
 			for o := range s.Slices(key) {
 				all = append(all, o)
 			}
-			got := lines(Compile(s.Service(key), all, NodeView{Name: "n1", DetectsLocal: true}))
+			got := lines(Compile(s.Service(key), all, NodeView{Name: "n1"}))
 			if d := cmp.Diff(got, tt.want); d != "" {
 				t.Errorf("routes (-got +want):\n%s", d)
 			}
@@ -138,7 +138,7 @@ func TestCompileFronts(t *testing.T) {
 	}
 	node := (&cluster.Snapshot{}).WithNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 		{Type: corev1.NodeInternalIP, Address: "192.168.50.1"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}, {Type: corev1.NodeHostName, Address: "n1"}}}}).Node("n1")
-	_, view := CompileNode(node, Config{Node: "n1", ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
+	_, view := CompileNode(node, Config{Node: "n1", Settings: cluster.Settings{DetectLocalMode: cluster.DetectClusterCIDR, ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	var got []string
 	for i, line := range lines(Compile(s.Service(key), all, view)) {
 		r := Compile(s.Service(key), all, view)[i]
@@ -213,7 +213,7 @@ func (r *recorder) last() (add, replace, remove []string, full bool) {
 func TestApplySendsOnlyWhatChanged(t *testing.T) {
 	ctx := context.Background()
 	r := &recorder{}
-	p := New(Config{Node: "n1", ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}, r, nil)
+	p := New(Config{Node: "n1", Settings: cluster.Settings{DetectLocalMode: cluster.DetectClusterCIDR, ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}}, r, nil)
 	a := (*cluster.Snapshot)(nil).WithService(service("a", "10.96.0.1", 1, 80)).WithSlice(slice("a", "a", "IPv4", "p80", 1, "10.0.0.1@n1"))
 	apply := func(s *cluster.Snapshot) {
 		t.Helper()

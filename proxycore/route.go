@@ -2,9 +2,10 @@ package proxycore
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"svclab/proxycore/cluster"
@@ -58,11 +59,13 @@ type Route struct {
 	Front
 	Owner Owner
 	Kind  Kind
-	Pool  Pool  // who may answer
-	Local *Pool // under externalTrafficPolicy Local: who may answer traffic from outside; nil means Pool for everybody
+	Pool  Pool // who may answer
+	// Local is who may answer traffic from outside under externalTrafficPolicy Local; pods and the node itself get Pool (the
+	// short-circuit: POL-9, POL-10), a node that cannot tell its pods gives it to them too (POL-12). Nil: Pool for everybody.
+	Local *Pool
 
 	Masquerade Masquerade
-	Ranges     []netip.Prefix // loadBalancerSourceRanges of the front's family, sorted; nil admits everybody
+	Ranges     []netip.Prefix // who may call (loadBalancerSourceRanges, rows LB-6 to LB-11), of the front's family, sorted; others are dropped; nil: everybody
 	Affinity   time.Duration  // sessionAffinity ClientIP: the timeout; 0 is none
 }
 
@@ -92,14 +95,14 @@ const (
 // Masquerade says whose packets get the node's address as source. Hairpin packets always do.
 type Masquerade uint8
 
-// MasqueradeOutside spares pods and nobody else (ClusterIP: rows CIP-1, CIP-5, CIP-6); MasqueradeAll is for fronts that
-// the packet reaches from anywhere (NP-1, LB-1) and masqueradeAll (CIP-7); MasqueradeNode touches only the node's own
-// packets (externalTrafficPolicy Local: POL-7, POL-10); MasqueradeNone is a cluster without local detector (SRC-5).
+// MasqueradeOutside spares pods and nobody else (ClusterIP: rows CIP-1, CIP-5, CIP-6); where the node cannot tell its pods
+// (NodeRules.DetectsPods) it spares everybody (SRC-5), and with NodeRules.MasqueradeAll nobody (CIP-7). MasqueradeAll is
+// for fronts that the packet reaches from anywhere (NP-1, LB-1); MasqueradeNode touches only the node's own packets
+// (externalTrafficPolicy Local: POL-7, POL-9, POL-10).
 const (
 	MasqueradeOutside Masquerade = iota
 	MasqueradeAll
 	MasqueradeNode
-	MasqueradeNone
 )
 
 // Equal reports whether both routes ask for the same.
@@ -114,31 +117,84 @@ func (p Pool) Equal(o Pool) bool { return p.Empty == o.Empty && slices.Equal(p.E
 
 // NodeRules is what one node does whatever the Services are.
 type NodeRules struct {
-	Pods          []netip.Prefix // sources that are pods (the local-traffic detector), sorted; nil: nobody can tell
-	MasqueradeAll bool           // masquerade also pods to ClusterIPs (row CIP-7)
+	// Who is a pod of this cluster (the local-traffic detector): whose source is in one of Pods, sorted, and whoever comes in
+	// by PodInterface, the name of an interface, or the beginning of names and "*". Neither, in a family: nobody can tell.
+	Pods          []netip.Prefix
+	PodInterface  string
+	MasqueradeAll bool // masquerade also pods to ClusterIPs (row CIP-7)
+	// ServiceCIDRs, sorted, are where ClusterIPs are given out from. A backend may drop what goes to an address in them that
+	// no Service has (row CIP-12: a freedom).
+	ServiceCIDRs []netip.Prefix
+	// Localhost: there are fronts at 127.0.0.1 (rows NP-5, NP-8), which a backend that cannot do them refuses.
+	Localhost bool
 }
 
 // Equal reports whether both ask for the same.
 func (n NodeRules) Equal(o NodeRules) bool {
-	return n.MasqueradeAll == o.MasqueradeAll && slices.Equal(n.Pods, o.Pods)
+	return n.MasqueradeAll == o.MasqueradeAll && n.PodInterface == o.PodInterface && n.Localhost == o.Localhost &&
+		slices.Equal(n.Pods, o.Pods) && slices.Equal(n.ServiceCIDRs, o.ServiceCIDRs)
 }
 
-// FormatRoute is the line of a Dump for one front: the endpoints sorted, or the fate without any. Every backend prints
-// through it, so that dumps of backends compare.
-func FormatRoute(f Front, endpoints []netip.AddrPort, empty Empty, affinity time.Duration) string {
-	b := []byte(f.String())
-	if affinity > 0 {
-		b = append(b, " sticky "...)
-		b = strconv.AppendInt(b, int64(affinity/time.Second), 10)
-		b = append(b, 's')
+// DetectsPods reports whether the node can tell pods from others in a family.
+func (n NodeRules) DetectsPods(is6 bool) bool {
+	return n.PodInterface != "" || slices.ContainsFunc(n.Pods, func(p netip.Prefix) bool { return p.Addr().Is6() == is6 })
+}
+
+// FormatDump is a Dump: what the node does whatever the Services are, then a line for each front, sorted. Every backend
+// prints through it, so that dumps of backends compare. ServiceCIDRs are not in it, since a backend may ignore them.
+func FormatDump(n NodeRules, fronts []string) string {
+	var lines []string
+	if len(n.Pods) > 0 {
+		lines = append(lines, "pods"+joined(n.Pods))
 	}
-	b = append(b, " ->"...)
-	sorted := slices.SortedFunc(slices.Values(endpoints), netip.AddrPort.Compare)
-	for _, e := range sorted {
-		b = append(append(b, ' '), e.String()...)
+	if n.PodInterface != "" {
+		lines = append(lines, "pods on "+n.PodInterface)
 	}
-	if len(sorted) == 0 {
-		b = append(b, map[Empty]string{Refuse: " refuse", Drop: " drop"}[empty]...)
+	if n.MasqueradeAll {
+		lines = append(lines, "masquerade-all")
 	}
-	return string(b)
+	lines = append(lines, slices.Sorted(slices.Values(fronts))...)
+	if len(lines) == 0 {
+		return ""
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// FormatRoute is the line of a Dump for one front: the endpoints sorted, or the fate without any; after "local" those of
+// traffic from outside, where they differ. Owner, Kind and Masquerade are not in it. The affinity of a front that has no
+// endpoints at all is not either: no kernel can tell it.
+func FormatRoute(r Route) string {
+	var b strings.Builder
+	b.WriteString(r.Front.String())
+	if r.Affinity > 0 && (len(r.Pool.Endpoints) > 0 || r.Local != nil && len(r.Local.Endpoints) > 0) {
+		fmt.Fprintf(&b, " sticky %ds", int64(r.Affinity/time.Second))
+	}
+	if len(r.Ranges) > 0 {
+		b.WriteString(" from" + joined(r.Ranges))
+	}
+	b.WriteString(" ->" + r.Pool.fate())
+	if r.Local != nil {
+		b.WriteString(" local" + r.Local.fate())
+	}
+	return b.String()
+}
+
+func (p Pool) fate() string {
+	if len(p.Endpoints) == 0 {
+		return map[Empty]string{Refuse: " refuse", Drop: " drop"}[p.Empty]
+	}
+	sorted := make([]netip.AddrPort, len(p.Endpoints))
+	for i, e := range p.Endpoints {
+		sorted[i] = e.AddrPort
+	}
+	slices.SortFunc(sorted, netip.AddrPort.Compare)
+	return joined(sorted)
+}
+
+func joined[T fmt.Stringer](list []T) string {
+	var b strings.Builder
+	for _, v := range list {
+		b.WriteString(" " + v.String())
+	}
+	return b.String()
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +26,19 @@ func ParseAddr(s string) (netip.Addr, bool) {
 		return netip.Addr{}, false
 	}
 	return a.Unmap(), true
+}
+
+// ParsePrefix reads a range as the API may hold it: blanks around it, and leading zeros as in ParseAddr
+// (k8s.io/utils/net ParseCIDRSloppy). It is masked.
+func ParsePrefix(s string) (netip.Prefix, bool) {
+	addr, bits, ok := strings.Cut(strings.TrimSpace(s), "/")
+	a, isAddr := ParseAddr(addr)
+	n, err := strconv.Atoi(bits)
+	if !ok || !isAddr || err != nil || a.Is4() && strings.Contains(addr, ":") {
+		return netip.Prefix{}, false
+	}
+	p, err := a.Prefix(n)
+	return p, err == nil
 }
 
 func sortKeys(keys []Key) { slices.SortFunc(keys, Key.Compare) }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"svclab/proxycore"
@@ -17,30 +16,18 @@ func (b *Backend) Dump(ctx context.Context) (string, error) {
 	if b.closed {
 		return "", errClosed
 	}
-	var lines, who []string
-	all := false
+	var lines []string
+	var node proxycore.NodeRules
 	for _, s := range b.sides {
 		k, err := s.tool.save(ctx)
 		if err != nil {
 			return "", err
 		}
-		all = all || k.masqueradesAll()
-		for _, p := range k.pods() {
-			who = append(who, p.String())
-		}
+		node.MasqueradeAll = node.MasqueradeAll || k.masqueradesAll()
+		node.Pods = append(node.Pods, k.pods()...)
 		lines = slices.AppendSeq(lines, maps.Values(k.fronts()))
 	}
-	slices.Sort(lines)
-	if all {
-		lines = slices.Insert(lines, 0, "masquerade-all")
-	}
-	if len(who) > 0 {
-		lines = slices.Insert(lines, 0, "pods "+strings.Join(who, " "))
-	}
-	if len(lines) == 0 {
-		return "", nil
-	}
-	return strings.Join(lines, "\n") + "\n", nil
+	return proxycore.FormatDump(node, lines), nil
 }
 
 func (k *kernel) masqueradesAll() bool {
@@ -75,12 +62,12 @@ func (k *kernel) fronts() map[proxycore.Front]string {
 				if r.target == "DROP" {
 					empty = proxycore.Drop
 				}
-				out[f] = proxycore.FormatRoute(f, nil, empty, 0)
+				out[f] = proxycore.FormatRoute(proxycore.Route{Front: f, Pool: proxycore.Pool{Empty: empty}})
 			case r.target == "DNAT":
-				out[f] = proxycore.FormatRoute(f, []netip.AddrPort{r.destination}, proxycore.Refuse, 0)
+				out[f] = proxycore.FormatRoute(proxycore.Route{Front: f, Pool: proxycore.Pool{Endpoints: []proxycore.Endpoint{{AddrPort: r.destination}}}})
 			default:
 				list, sticky := k.endpoints(r.target)
-				out[f] = proxycore.FormatRoute(f, list, proxycore.Refuse, sticky)
+				out[f] = proxycore.FormatRoute(proxycore.Route{Front: f, Pool: proxycore.Pool{Endpoints: list}, Affinity: sticky})
 			}
 		}
 	}
@@ -88,13 +75,13 @@ func (k *kernel) fronts() map[proxycore.Front]string {
 }
 
 // endpoints is what a chain chooses from.
-func (k *kernel) endpoints(chain string) (list []netip.AddrPort, sticky time.Duration) {
+func (k *kernel) endpoints(chain string) (list []proxycore.Endpoint, sticky time.Duration) {
 	for _, text := range k.chains[place{nat, chain}] {
 		switch r := parseRule(text); {
 		case r.update:
 			sticky = seconds(r.seconds)
 		case r.target == "DNAT":
-			list = append(list, r.destination)
+			list = append(list, proxycore.Endpoint{AddrPort: r.destination})
 		}
 	}
 	return list, sticky

@@ -81,8 +81,6 @@ func route(s string) proxycore.Route {
 			r.Pool.Empty = proxycore.Drop
 		case f == "all":
 			r.Kind, r.Masquerade = proxycore.NodePort, proxycore.MasqueradeAll
-		case f == "none":
-			r.Masquerade = proxycore.MasqueradeNone
 		case strings.HasSuffix(f, "s"):
 			r.Affinity = seconds(f[:len(f)-1])
 		default:

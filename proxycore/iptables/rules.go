@@ -158,10 +158,7 @@ func (l *layout) lay(routes []proxycore.Route) {
 }
 
 func classOf(m proxycore.Masquerade) string {
-	switch m {
-	case proxycore.MasqueradeNone:
-		return keep
-	case proxycore.MasqueradeOutside:
+	if m == proxycore.MasqueradeOutside {
 		return inside
 	}
 	return external

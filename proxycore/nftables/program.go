@@ -93,8 +93,6 @@ func (b *Backend) supports(r *proxycore.Route) error {
 		what = "a masquerade of the node's own packets alone"
 	case r.Kind != proxycore.ClusterIP && r.Masquerade != proxycore.MasqueradeAll:
 		what = "a front that is no ClusterIP without masquerade"
-	case r.Masquerade == proxycore.MasqueradeNone && !b.node.MasqueradeAll && len(spans(b.node.Pods, familyIndex(r.Addr))) > 0:
-		what = "a ClusterIP that is not masqueraded although the node can tell its pods"
 	case len(r.Pool.Endpoints) > maxSlots:
 		what = fmt.Sprintf("more than %d endpoints", maxSlots)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"svclab/proxycore/cluster"
 	"svclab/reports/verdict"
 	"svclab/sim/oracle"
 	"svclab/sim/scenario"
@@ -24,6 +25,8 @@ type Options struct {
 	Open func(ctx context.Context, t *world.Topology, rng *rand.Rand) (world.World, error)
 	// Proxy names the column of the report: "nftables", "model".
 	Proxy string
+	// Mode is what that proxy does where the settings do not say.
+	Mode cluster.Mode
 	// Seed of the run. Mixed with the case's name, so that running one case alone does not change its luck.
 	Seed uint64
 	// Explain asks the world how each flow was translated (world.Explainer).
@@ -42,7 +45,7 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) verdict.Case {
 		Covers: sc.Covers, Seed: o.Seed,
 	}
 	o.defaults()
-	plan, err := newPlan(sc)
+	plan, err := newPlan(sc, o.Mode)
 	if err != nil {
 		c.Verdict, c.Why = verdict.Broken, err.Error()
 		return c

@@ -62,7 +62,7 @@ func Expand(ctx context.Context, sc *scenario.Scenario, e Expander, o Options) (
 		return c
 	}
 	o.defaults()
-	plan, err := newPlan(sc)
+	plan, err := newPlan(sc, o.Mode)
 	if err != nil {
 		return broken(err)
 	}

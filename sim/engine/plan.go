@@ -25,7 +25,7 @@ type plan struct {
 	family   scenario.Family
 }
 
-func newPlan(sc *scenario.Scenario) (*plan, error) {
+func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
 	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
 	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).With(objects(sc.Objects)...)
 	if err != nil {
@@ -51,7 +51,11 @@ func newPlan(sc *scenario.Scenario) (*plan, error) {
 		}
 		p.after = append(p.after, now)
 	}
-	return p, p.survey(sc)
+	if err := p.survey(sc); err != nil {
+		return nil, err
+	}
+	p.topology.Settings, p.topology.Mode, p.topology.MTU = sc.Settings, mode, sc.MTU
+	return p, nil
 }
 
 func objects(list []scenario.Object) (out []runtime.Object) {
@@ -192,6 +196,8 @@ func nodeHost(n *corev1.Node) world.Host {
 	for _, a := range c.Addresses {
 		if h.AddrOf(a) == (netip.Addr{}) {
 			h.Addrs = append(h.Addrs, a)
+		} else {
+			h.More = append(h.More, a)
 		}
 	}
 	return h

@@ -78,7 +78,7 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 }
 
 func (r *run) flow(p *scenario.Probe, q question) world.Flow {
-	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto}
+	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto, Size: p.Size}
 }
 
 // send sends one flow, waiting no longer than its expectation deserves.

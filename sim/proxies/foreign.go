@@ -16,6 +16,7 @@ import (
 
 	"svclab/nsnet"
 	"svclab/nsnet/sandbox"
+	"svclab/proxycore/cluster"
 	"svclab/proxycore/foreign"
 	"svclab/sim/control"
 	"svclab/sim/kubeapi"
@@ -26,8 +27,8 @@ import (
 // KubeProxies are the modes of kube-proxy, each also with a version: "kube-proxy/nftables@v1.33.13".
 var KubeProxies = []Proxy{
 	{Name: "kube-proxy/nftables", Powers: []string{"nftables"}, About: "the unmodified kube-proxy, mode nftables"},
-	{Name: "kube-proxy/iptables", Powers: []string{"iptables-nft"}, About: "the unmodified kube-proxy, mode iptables, on the commands that write to nf_tables"},
-	{Name: "kube-proxy/iptables-legacy", Powers: []string{"iptables-legacy"}, About: "the unmodified kube-proxy, mode iptables, on the older ip_tables"},
+	{Name: "kube-proxy/iptables", Powers: []string{"iptables-nft"}, Mode: iptablesMode, About: "the unmodified kube-proxy, mode iptables, on the commands that write to nf_tables"},
+	{Name: "kube-proxy/iptables-legacy", Powers: []string{"iptables-legacy"}, Mode: iptablesMode, About: "the unmodified kube-proxy, mode iptables, on the older ip_tables"},
 	{Name: "kube-proxy/ipvs", Powers: []string{"ipvs"}, About: "the unmodified kube-proxy, mode ipvs"},
 }
 
@@ -154,7 +155,7 @@ func (p Proxy) Missing() error {
 }
 
 // opener is the constructor that a lab asks for: an API server and a process on each node.
-func (f *foreignProxy) opener(clusterCIDRs []netip.Prefix) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
+func (f *foreignProxy) opener(settings cluster.Settings) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
 		profile, err := f.profile()
 		if err != nil {
@@ -169,7 +170,7 @@ func (f *foreignProxy) opener(clusterCIDRs []netip.Prefix) func(*world.Host, *ns
 		p, err := foreign.New(foreign.Options{
 			Profile: profile,
 			Node: foreign.Node{
-				Name: node.Name, IPs: node.Addrs, PodCIDRs: node.PodCIDRs, ClusterCIDRs: clusterCIDRs,
+				Name: node.Name, IPs: node.Addrs, PodCIDRs: node.PodCIDRs, ClusterCIDRs: settings.ClusterCIDRs,
 				API: "http://" + l.Addr().String(),
 			},
 			Feed: api, Start: ns.Start, Do: ns.Do, Scratch: sandbox.Scratch(),

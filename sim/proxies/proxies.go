@@ -19,6 +19,7 @@ import (
 	"svclab/proxycore/iptables"
 	"svclab/proxycore/mutant"
 	"svclab/proxycore/nftables"
+	"svclab/sim/control"
 	"svclab/sim/lab"
 	"svclab/sim/world"
 )
@@ -28,6 +29,7 @@ type Proxy struct {
 	Name   string   // as given to --proxy
 	About  string   // one line
 	Powers []string // what the machine must have (sandbox.Powers)
+	Mode   cluster.Mode
 	// Backend opens the backend of one node; nil for a foreign proxy.
 	Backend func(*nsnet.NS) (proxycore.Backend, error)
 
@@ -47,9 +49,12 @@ var All = []Proxy{
 	onIptables("legacy", "svclab's own core on iptables, which writes to the older ip_tables"),
 }
 
+// iptablesMode is kube-proxy's: NodePorts at every address, on IPv4 also at 127.0.0.1.
+var iptablesMode = cluster.Mode{EveryAddress: true, Localhost: true}
+
 func onIptables(flavour, about string) Proxy {
 	name := "iptables-" + flavour
-	return Proxy{Name: name, About: about, Powers: []string{name}, Backend: func(ns *nsnet.NS) (proxycore.Backend, error) {
+	return Proxy{Name: name, About: about, Powers: []string{name}, Mode: iptablesMode, Backend: func(ns *nsnet.NS) (proxycore.Backend, error) {
 		return iptables.New(iptables.Options{Flavour: flavour, Run: ns.Do})
 	}}
 }
@@ -106,15 +111,21 @@ func mutantNames() (names []string) {
 	return names
 }
 
-// Opener returns the constructor that a lab asks for: the proxy core with this backend on one node. The cluster's pod
-// range is what the nodes have.
+// Opener returns the constructor that a lab asks for: the proxy core with this backend on one node, told the topology's
+// settings. Where they need the range of all pods and do not say it, it is what the nodes have.
 func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
-	var pods []netip.Prefix
-	for _, n := range t.Nodes {
-		pods = append(pods, n.PodCIDRs...)
+	settings := t.Settings
+	if len(settings.ClusterCIDRs) == 0 {
+		for _, n := range t.Nodes {
+			settings.ClusterCIDRs = append(settings.ClusterCIDRs, n.PodCIDRs...)
+		}
 	}
 	if p.foreign != nil {
-		return p.foreign.opener(pods)
+		return p.foreign.opener(settings)
+	}
+	config := proxycore.Config{Settings: settings, Mode: p.Mode}
+	for _, text := range control.ServiceCIDRs() {
+		config.ServiceCIDRs = append(config.ServiceCIDRs, netip.MustParsePrefix(text))
 	}
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
 		backend, err := p.Backend(ns)
@@ -132,7 +143,9 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		if p.mutant != nil && p.mutant.Cleaner != nil {
 			cleaner = p.mutant.Cleaner(cleaner)
 		}
-		core := proxycore.New(proxycore.Config{Node: node.Name, ClusterCIDRs: pods}, backend, cleaner)
+		config := config
+		config.Node = node.Name
+		core := proxycore.New(config, backend, cleaner)
 		switch {
 		case p.mutant == nil:
 			return proxycore.Keep(core, healPeriod), nil

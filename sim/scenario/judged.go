@@ -47,15 +47,9 @@ var bearing = map[reflect.Type]bearings{
 	reflect.TypeFor[corev1.Service](): {judged: "apiVersion kind metadata spec status"},
 	reflect.TypeFor[corev1.ServiceSpec](): {
 		judged: "ports selector clusterIP clusterIPs type externalIPs sessionAffinity sessionAffinityConfig publishNotReadyAddresses " +
-			"ipFamilies ipFamilyPolicy",
-		harmless: "externalName loadBalancerIP loadBalancerClass allocateLoadBalancerNodePorts",
-		refused: map[string]refusal{
-			"externalTrafficPolicy":    {isNot("Local"), "write Cluster, or leave it out"},
-			"internalTrafficPolicy":    {isNot("Local"), "write Cluster, or leave it out"},
-			"healthCheckNodePort":      {nil, leaveOut},
-			"trafficDistribution":      {nil, leaveOut},
-			"loadBalancerSourceRanges": {nil, leaveOut},
-		},
+			"ipFamilies ipFamilyPolicy externalTrafficPolicy internalTrafficPolicy healthCheckNodePort trafficDistribution " +
+			"loadBalancerSourceRanges allocateLoadBalancerNodePorts",
+		harmless: "externalName loadBalancerIP loadBalancerClass",
 	},
 	reflect.TypeFor[corev1.ServicePort](): {
 		judged:   "name port targetPort nodePort",
@@ -67,8 +61,7 @@ var bearing = map[reflect.Type]bearings{
 	reflect.TypeFor[corev1.ServiceStatus]():         {judged: "loadBalancer", harmless: "conditions"},
 	reflect.TypeFor[corev1.LoadBalancerStatus]():    {judged: "ingress"},
 	reflect.TypeFor[corev1.LoadBalancerIngress](): {
-		harmless: "hostname ipMode ports",
-		refused:  map[string]refusal{"ip": {nil, "leave it out; the Service's ClusterIP and NodePorts are judged"}},
+		judged: "ip ipMode", harmless: "hostname ports",
 	},
 
 	reflect.TypeFor[corev1.Pod](): {judged: "apiVersion kind metadata spec status"},
@@ -119,9 +112,8 @@ var bearing = map[reflect.Type]bearings{
 
 	reflect.TypeFor[discoveryv1.EndpointSlice](): {judged: "apiVersion kind metadata addressType endpoints ports"},
 	reflect.TypeFor[discoveryv1.Endpoint](): {
-		judged:   "addresses conditions",
-		harmless: "hostname targetRef deprecatedTopology nodeName zone",
-		refused:  map[string]refusal{"hints": {nil, leaveOut}},
+		judged:   "addresses conditions nodeName hints",
+		harmless: "hostname targetRef deprecatedTopology zone",
 	},
 	reflect.TypeFor[discoveryv1.EndpointConditions](): {judged: "ready serving terminating"},
 	reflect.TypeFor[discoveryv1.EndpointPort]():       {judged: "name protocol port", harmless: "appProtocol"},
@@ -141,9 +133,6 @@ var refusedKeys = []struct {
 }{
 	{"service", "annotations", corev1.AnnotationTopologyMode, refusal{isDisabled, leaveOut}},
 	{"service", "annotations", corev1.DeprecatedAnnotationTopologyAwareHints, refusal{isDisabled, leaveOut}},
-	// A proxy does not look at slices with this label, whatever is in it (row CIP-17), nor at Services.
-	{"service", "labels", corev1.IsHeadlessService, refusal{nil, "write \"clusterIP: None\" for a headless Service"}},
-	{"endpointslice", "labels", corev1.IsHeadlessService, refusal{nil, leaveOut}},
 }
 
 func isDisabled(v, _, _ *value) bool { return strings.EqualFold(v.text, "disabled") }

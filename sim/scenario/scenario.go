@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"svclab/proxycore/cluster"
 )
 
 // Pos is a place in a file, counted from 1. The zero Pos is nowhere.
@@ -23,7 +25,10 @@ type Scenario struct {
 	Clients []Client
 	Objects []Object // the Kubernetes objects: Nodes first, since others stand on them, else in the order of the file
 	Steps   []Step
-	Family  Family // which addresses probes use; set by Variants
+	// Settings are what the proxies of all nodes are told ("proxy:"), MTU is the underlay's in bytes; 0: 1500.
+	Settings cluster.Settings
+	MTU      int
+	Family   Family // which addresses probes use; set by Variants
 
 	Warnings []Problem      // what was tolerated: unknown fields of Kubernetes objects
 	Ignored  map[string]int // kinds that the lab does not need, and how many documents of each
@@ -90,6 +95,7 @@ type Probe struct {
 	Fair       *Fair  // judge the distribution as well
 	Session    string // one socket for all flows of that name: UDP keeps its source port, TCP its connection
 	Flows      int    // how many; 0 lets the engine choose (design section 7)
+	Size       int    // payload bytes of each request and answer; 0: a few
 	Rate       int    // at most so many a second; 0: as fast as they go
 	Expect     string // the author's own claim, an outcome's word: "refused"; empty: whatever the oracle says
 	Via        string // clients: the node to enter by

@@ -49,6 +49,10 @@ type Topology struct {
 	Nodes   []Host
 	Pods    []Host
 	Clients []Host
+
+	Settings cluster.Settings // what the proxies of all nodes are told
+	Mode     cluster.Mode     // what the settings leave to the kind of proxy that runs
+	MTU      int              // of the underlay between nodes and clients, in bytes; 0: 1500. Pods have 1500
 }
 
 // Host is one Place and its addresses.
@@ -57,6 +61,7 @@ type Host struct {
 	Node        string         // pods: the node they run on
 	HostNetwork bool           // pods: no namespace of their own, they are in the node's
 	Addrs       []netip.Addr   // at most one a family; a HostNetwork pod has its node's
+	More        []netip.Addr   // nodes: further addresses of theirs, on the same wire
 	PodCIDRs    []netip.Prefix // nodes: spec.podCIDRs
 	Listen      []Port         // pods: where they serve
 }
