@@ -22,7 +22,7 @@ func TestParseProfile(t *testing.T) {
 		head:                                `p.yaml:1:1: the profile has no command: write for example "command: [my-proxy, --kubeconfig={{.Kubeconfig}}]"`,
 		head + "command: [a]\nbarrier: b\n": `p.yaml:4:10: unknown barrier "b": write "kube-proxy" for a proxy with kube-proxy's metrics, or leave it out`,
 		head + "comand: [a]\n":              "p.yaml:3:1: field comand not found; known: apiVersion, kind, name, command, env, files, links, ready, barrier, cleanup, needs",
-		head + "command: ['{{.Nod}}']\n":    `p.yaml:3:10: command: template: command:1:2: executing "command" at <.Nod>: can't evaluate field Nod in type foreign.Node; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .API, .Kubeconfig, .Dir, .Metrics and .Healthz`,
+		head + "command: ['{{.Nod}}']\n":    `p.yaml:3:10: command: template: command:1:2: executing "command" at <.Nod>: can't evaluate field Nod in type foreign.Node; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .Settings, .API, .Kubeconfig, .Dir, .Metrics and .Healthz`,
 		head + "command: [my-proxy, '{{.Kubeconfig}}']\n": "",
 	} {
 		_, err := ParseProfile("p.yaml", []byte(text))

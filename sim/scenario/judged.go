@@ -134,9 +134,13 @@ var refusedKeys = []struct {
 	kind, field, key string
 	refusal
 }{
-	{"service", "annotations", corev1.AnnotationTopologyMode, refusal{isDisabled, leaveOut}},
-	{"service", "annotations", corev1.DeprecatedAnnotationTopologyAwareHints, refusal{isDisabled, leaveOut}},
+	{"service", "annotations", corev1.AnnotationTopologyMode, byCPU},
+	{"service", "annotations", corev1.DeprecatedAnnotationTopologyAwareHints, byCPU},
 }
+
+// byCPU: of several equal zones the controller takes the first that Go's map has (k8s.io/endpointslice/topologycache:
+// getMost, redistributeHints), so that what comes out is not said.
+var byCPU = refusal{isDisabled, "its hints go by the nodes' CPUs and by chance; use trafficDistribution, or write EndpointSlices with hints"}
 
 func isDisabled(v, _, _ *value) bool { return strings.EqualFold(v.text, "disabled") }
 
