@@ -28,11 +28,6 @@ type refusal struct {
 // leaveOut is the remedy where there is no other.
 const leaveOut = "leave it out"
 
-// isNot accepts everything but one word.
-func isNot(word string) func(v, _, _ *value) bool {
-	return func(v, _, _ *value) bool { return v.text != word }
-}
-
 // placed: what the scheduler went by says nothing once the pod has its node.
 func placed(_, spec, _ *value) bool { return spec.get("nodeName").str() != "" }
 
@@ -52,9 +47,8 @@ var bearing = map[reflect.Type]bearings{
 		harmless: "externalName loadBalancerIP loadBalancerClass",
 	},
 	reflect.TypeFor[corev1.ServicePort](): {
-		judged:   "name port targetPort nodePort",
+		judged:   "name port targetPort nodePort protocol",
 		harmless: "appProtocol",
-		refused:  map[string]refusal{"protocol": {isNot("SCTP"), "write TCP or UDP"}},
 	},
 	reflect.TypeFor[corev1.SessionAffinityConfig](): {judged: "clientIP"},
 	reflect.TypeFor[corev1.ClientIPConfig]():        {judged: "timeoutSeconds"},

@@ -67,8 +67,6 @@ func TestUnjudgedIsRefused(t *testing.T) {
 		line, col  string
 		what       string
 	}{
-		{typ: reflect.TypeFor[corev1.ServicePort](), field: "protocol", text: strings.Replace(judgedService, "port: 80", "port: 80, protocol: X", 1),
-			says: "SCTP", fine: "UDP", line: "6", col: "32", what: "spec.ports[0].protocol SCTP is not judged yet: write TCP or UDP"},
 		{typ: podSpec, field: "nodeSelector", text: judgedPod + "  nodeSelector: {disk: ssd}\n  nodeName: X\n", says: `""`, fine: "n", line: "5", col: "17",
 			what: "spec.nodeSelector is not judged yet: nothing schedules here: write the nodeName that it leads to"},
 		{typ: podSpec, field: "affinity", text: judgedPod + "  affinity: {nodeAffinity: {}}\n  nodeName: X\n", says: `""`, fine: "n", line: "5", col: "13",
