@@ -26,7 +26,7 @@ var arrows = map[string]string{
 	"sim/scenario": "proxycore/cluster",
 	"sim/settle":   "",
 	"sim/stat":     "",
-	"sim/lab":      "nsnet nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
+	"sim/lab":      "nsnet nsnet/sctp nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
 	"sim/known":    "reports/verdict",
 	"sim/kubeapi":  "proxycore/cluster",
 	"sim/proxies":  "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/iptables proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
@@ -45,6 +45,7 @@ var arrows = map[string]string{
 	"nsnet":         "",
 	"nsnet/sandbox": "nsnet",
 	"nsnet/wire":    "nsnet",
+	"nsnet/sctp":    "",
 	"nsnet/nstest":  "nsnet nsnet/sandbox",
 
 	"reports":         "reports/verdict",
