@@ -26,7 +26,7 @@ var arrows = map[string]string{
 	"sim/lab":      "nsnet nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
 	"sim/known":    "reports/verdict",
 	"sim/kubeapi":  "proxycore/cluster",
-	"sim/proxies":  "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/iptables proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
+	"sim/proxies":  "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
 
 	"proxycore":                   "proxycore/cluster",
 	"proxycore/cluster":           "",
@@ -36,6 +36,7 @@ var arrows = map[string]string{
 	"proxycore/foreign":           "proxycore/cluster",
 	"proxycore/foreign/example":   "",
 	"proxycore/foreign/kubeproxy": "",
+	"proxycore/health":            "proxycore proxycore/cluster",
 	"proxycore/mutant":            "proxycore proxycore/cluster",
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
@@ -56,7 +57,7 @@ var shut = []struct {
 	why   string
 }{
 	{regexp.MustCompile(`^k8s\.io/client-go`), nil, "tens of megabytes, and the lab has no cluster"},
-	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/mutant"}, "backends and wires know no API objects"},
+	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/health", "proxycore/mutant"}, "backends and wires know no API objects"},
 	{regexp.MustCompile(`^github\.com/vishvananda/netns`), []string{"nsnet"}, "threads move in nsnet only"},
 }
 
