@@ -78,7 +78,7 @@ type Table struct {
 
 // Options say how to compute.
 type Options struct {
-	Parallel int                // how many worlds at once; 0 is 16: some scenarios only wait
+	Parallel int                // how many pairs at once; 0 is 32: some scenarios only wait
 	Progress func(done, of int) // optional
 }
 
@@ -224,7 +224,7 @@ func unique(words []string) []string {
 // runAll runs each pair once, many at a time, and returns why those are red that are.
 func runAll(ctx context.Context, pairs []pair, o Options, run func(context.Context, pair) (why string, red bool)) (map[pair]string, error) {
 	if o.Parallel == 0 {
-		o.Parallel = 16
+		o.Parallel = 32
 	}
 	if o.Progress == nil {
 		o.Progress = func(int, int) {}
@@ -257,18 +257,28 @@ func runAll(ctx context.Context, pairs []pair, o Options, run func(context.Conte
 	return red, context.Cause(ctx)
 }
 
-// isRed runs the variants of a scenario, until one is red. A case that the model cannot carry out is not red, in a mutant:
-// that is no judgement; of the model itself it is no better than red.
+// isRed runs all variants of a scenario at once; one that is red is enough. A case that cannot be carried out is not red in
+// a mutant, for that is no judgement; in the model itself it is no better than red.
 func isRed(ctx context.Context, s *scenario.Scenario, m oracle.Mutant) (why string, red bool) {
 	open := func(t *world.Topology, rng *rand.Rand) world.World { return oracle.NewModel(t, rng) }
 	if m.Name != "" {
 		open = m.World
 	}
-	for _, v := range s.Variants() {
-		c := engine.Run(ctx, v, engine.Options{
-			Proxy: "model", Seed: 1, Senders: 1,
-			Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) { return open(t, rng), nil },
+	variants := s.Variants()
+	cases := make([]verdict.Case, len(variants))
+	var wait sync.WaitGroup
+	for i, v := range variants {
+		wait.Go(func() {
+			cases[i] = engine.Run(ctx, v, engine.Options{
+				Proxy: "model", Seed: 1, Senders: 1,
+				Open: func(_ context.Context, t *world.Topology, rng *rand.Rand) (world.World, error) {
+					return open(t, rng), nil
+				},
+			})
 		})
+	}
+	wait.Wait()
+	for _, c := range cases {
 		if c.Verdict == verdict.Fail || m.Name == "" && c.Verdict != verdict.Pass {
 			return c.Why, true
 		}
