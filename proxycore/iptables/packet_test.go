@@ -38,10 +38,14 @@ func serve(t *testing.T, ns *nsnet.NS, addr string, name byte) {
 
 // call connects from an address (nil: the kernel's choice) and returns who answered and whom it saw.
 func call(ns *nsnet.NS, from net.IP, addr string) (who byte, source string, err error) {
+	return callWithin(3*time.Second, ns, from, addr)
+}
+
+func callWithin(patience time.Duration, ns *nsnet.NS, from net.IP, addr string) (who byte, source string, err error) {
 	var c net.Conn
 	err = ns.Do(func() error {
 		var err error
-		d := net.Dialer{Timeout: 3 * time.Second, FallbackDelay: -1}
+		d := net.Dialer{Timeout: patience, FallbackDelay: -1}
 		if from != nil {
 			d.LocalAddr = &net.TCPAddr{IP: from}
 		}
