@@ -19,6 +19,9 @@ var arrows = map[string]string{
 	"sim/engine":   "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
 	"sim/oracle":   "proxycore/cluster sim/world", // never proxycore: a shared bug would be an invisible bug
 	"sim/control":  "proxycore/cluster",
+
+	"sim/oracle/oracletest": "proxycore/cluster sim/world",
+
 	"sim/world":    "proxycore/cluster",
 	"sim/scenario": "proxycore/cluster",
 	"sim/settle":   "",

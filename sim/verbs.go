@@ -105,7 +105,9 @@ func behaviours() ([][]string, error) {
 		broken[m.Breaks] = append(broken[m.Breaks], "~"+m.Name)
 	}
 	for _, m := range oracle.Mutants {
-		broken[m.Breaks] = append(broken[m.Breaks], "model~"+m.Name)
+		for _, row := range m.Breaks {
+			broken[row] = append(broken[row], "model~"+m.Name)
+		}
 	}
 	rows := [][]string{{"ROW", "SCENARIOS", "MUTANTS", "BEHAVIOUR"}}
 	for _, r := range oracle.Rows {

@@ -138,7 +138,7 @@ func TestModelMutantsAreKilled(t *testing.T) {
 			if peace == 0 {
 				t.Errorf("mutant %s turns everything red", m.Name)
 			}
-			fmt.Printf("mutant  model~%-28s %-7s killed by %-14s %s\n", m.Name, m.Breaks, m.Scenario, kill)
+			fmt.Printf("mutant  model~%-28s %-7s killed by %-14s %s\n", m.Name, strings.Join(m.Breaks, " "), m.Scenario, kill)
 		})
 	}
 	if len(oracle.Mutants) < 15 {
