@@ -27,7 +27,7 @@ var arrows = map[string]string{
 	"sim/known":      "reports/verdict",
 	"sim/behaviours": "reports/verdict sim/engine sim/oracle sim/scenario sim/world",
 	"sim/kubeapi":    "proxycore/cluster",
-	"sim/proxies":    "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
+	"sim/proxies":    "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
 
 	"proxycore":                   "proxycore/cluster",
 	"proxycore/cluster":           "",
@@ -38,6 +38,7 @@ var arrows = map[string]string{
 	"proxycore/foreign/example":   "",
 	"proxycore/foreign/kubeproxy": "",
 	"proxycore/health":            "proxycore proxycore/cluster",
+	"proxycore/metrics":           "proxycore",
 	"proxycore/mutant":            "proxycore proxycore/cluster",
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
