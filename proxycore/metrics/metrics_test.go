@@ -52,7 +52,7 @@ func scrape(t *testing.T, m *Metrics) (out []string) {
 func service(internal, external bool) *corev1.Service {
 	s := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "web"}, Spec: corev1.ServiceSpec{
 		Type: corev1.ServiceTypeNodePort, ClusterIP: "10.96.0.1", ClusterIPs: []string{"10.96.0.1", "fd00::1"},
-		Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}},
+		Ports: []corev1.ServicePort{{Port: 80, NodePort: 30080}}, ExternalIPs: []string{"192.0.2.1"}, // two fronts from outside
 	}}
 	if local := corev1.ServiceInternalTrafficPolicyLocal; internal {
 		s.Spec.InternalTrafficPolicy = &local
@@ -169,12 +169,17 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("after a failure (-got +want):\n%s", d)
 	}
 	k.fail = nil
-	if err := p.Apply(ctx, one.WithSlice(slice("n1", "n2"))); err != nil {
+	old := slice("n1", "n2")
+	old.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: happened.Add(-time.Hour).Format(time.RFC3339Nano)}
+	if err := p.Apply(ctx, one.WithSlice(old)); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range scrape(t, m) {
 		if strings.Contains(line, "pending") {
 			t.Errorf("all is in force, and %s", line)
+		}
+		if strings.HasPrefix(line, "network_programming_duration_seconds_count") && !strings.HasSuffix(line, " 1") {
+			t.Errorf("nothing has happened since but long ago, and %s", line)
 		}
 	}
 	for path, want := range map[string]string{"/proxyMode": "nftables", "/healthz": "ok"} {
