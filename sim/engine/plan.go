@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -27,7 +28,7 @@ type plan struct {
 
 func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
 	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
-	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).With(objects(sc.Objects)...)
+	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).ReservePorts(writtenPorts(sc)...).With(objects(sc.Objects)...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sc.File, err)
 	}
@@ -65,14 +66,47 @@ func objects(list []scenario.Object) (out []runtime.Object) {
 	return out
 }
 
-// written is every address that the scenario gives to some object at any time.
-func written(sc *scenario.Scenario) (addrs []netip.Addr) {
+// everyObject is what the scenario writes for any time.
+func everyObject(sc *scenario.Scenario) []runtime.Object {
 	all := objects(sc.Objects)
 	for i := range sc.Steps {
 		if c := sc.Steps[i].Change; c != nil {
 			all = append(all, objects(c.Apply)...)
 		}
 	}
+	return all
+}
+
+// writtenPorts is every NodePort that the scenario gives to some Service at any time.
+func writtenPorts(sc *scenario.Scenario) (ports []int32) {
+	add := func(spec *corev1.ServiceSpec) {
+		for _, p := range spec.Ports {
+			ports = append(ports, p.NodePort)
+		}
+		ports = append(ports, spec.HealthCheckNodePort)
+	}
+	for _, o := range everyObject(sc) {
+		if svc, ok := o.(*corev1.Service); ok {
+			add(&svc.Spec)
+		}
+	}
+	for i := range sc.Steps {
+		c := sc.Steps[i].Change
+		if c == nil {
+			continue
+		}
+		for _, m := range c.Merge {
+			var svc corev1.Service
+			if m.Ref.Kind == "service" && json.Unmarshal(m.JSON, &svc) == nil { // a patch that does not fit is told when it is made
+				add(&svc.Spec)
+			}
+		}
+	}
+	return ports
+}
+
+// written is every address that the scenario gives to some object at any time.
+func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 	add := func(texts ...string) {
 		for _, t := range texts {
 			if a, ok := cluster.ParseAddr(t); ok {
@@ -80,7 +114,7 @@ func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 			}
 		}
 	}
-	for _, o := range all {
+	for _, o := range everyObject(sc) {
 		switch o := o.(type) {
 		case *corev1.Node:
 			for _, a := range o.Status.Addresses {
@@ -94,6 +128,10 @@ func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 		case *corev1.Service:
 			add(o.Spec.ClusterIP)
 			add(o.Spec.ClusterIPs...)
+			add(o.Spec.ExternalIPs...)
+			for _, in := range o.Status.LoadBalancer.Ingress {
+				add(in.IP)
+			}
 		}
 	}
 	for _, c := range sc.Clients {
@@ -156,7 +194,7 @@ func (p *plan) survey(sc *scenario.Scenario) error {
 	}
 	for _, hosts := range [][]world.Host{t.Nodes, t.Pods, t.Clients} {
 		for _, h := range hosts {
-			for _, a := range h.Addrs {
+			for _, a := range slices.Concat(h.Addrs, h.More) {
 				if other, taken := p.places[a]; taken && !h.HostNetwork {
 					return fmt.Errorf("%s: %s and %s have the same address %s; a deleted pod stays alive in the lab, so give the later one another", sc.File, other, h.Place, a)
 				} else if !taken {
@@ -176,8 +214,8 @@ func add(list *[]world.Host, h world.Host) error {
 		if have.Place != h.Place {
 			continue
 		}
-		if !slices.Equal(have.Addrs, h.Addrs) || have.Node != h.Node {
-			return fmt.Errorf("%s has %v on node %q in one state and %v on node %q in another; give the second another name", h.Place, have.Addrs, have.Node, h.Addrs, h.Node)
+		if was, is := slices.Concat(have.Addrs, have.More), slices.Concat(h.Addrs, h.More); !slices.Equal(was, is) || have.Node != h.Node {
+			return fmt.Errorf("%s has %v on node %q in one state and %v on node %q in another; give the second another name", h.Place, was, have.Node, is, h.Node)
 		}
 		for _, l := range h.Listen {
 			if !slices.Contains(have.Listen, l) {

@@ -50,7 +50,7 @@ func (r *run) everything() (out []question) {
 		}
 		for _, port := range svc.Object.Spec.Ports {
 			proto, err := cluster.ParseProto(string(port.Protocol))
-			if err != nil || proto == cluster.SCTP {
+			if err != nil {
 				continue
 			}
 			text := fmt.Sprintf("service/%s:%d/%s", shortName(svc.Key), port.Port, proto)
