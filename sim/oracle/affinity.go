@@ -34,6 +34,7 @@ type pinKey struct {
 
 // pin is what is known of one client's choices.
 type pin struct {
+	flow   world.Flow                   // one of them
 	uses   []use                        // the latest, in the order in which they were observed
 	flying []time.Time                  // when flows were sent that were not observed yet
 	gone   map[netip.AddrPort]time.Time // when a server may have been forgotten the last time
@@ -109,18 +110,19 @@ func (p *pin) forget(server netip.AddrPort, at time.Time) {
 
 // pass lets a state pass over all pins: where a server is no endpoint, or the Service has no affinity, it is forgotten.
 func (h *History) passPins(st *facts, at time.Time) {
-	for k, p := range h.pins {
-		front := st.look(h, k.to, k.proto).front
+	for _, p := range h.pins {
 		for _, u := range p.uses {
-			if !front.holds(u.server) {
+			if !h.holds(p.flow, st, u.server) {
 				p.forget(u.server, at)
 			}
 		}
 	}
 }
 
-func (f *front) holds(server netip.AddrPort) bool {
-	return f != nil && f.sticky > 0 && has(f.usable(), server)
+// holds: the state lets the client of that flow stay with that server.
+func (h *History) holds(f world.Flow, st *facts, server netip.AddrPort) bool {
+	q := h.about(f, st)
+	return q != nil && q.front != nil && q.front.sticky > 0 && has(q.pool().endpoints, server)
 }
 
 // Forget says that the proxies' rules were taken away behind their backs: clients may be forgotten with them.
@@ -156,17 +158,14 @@ func (h *History) Sending(f world.Flow, at time.Time) (landed func()) {
 // pinOf returns the pin that a flow is subject to, a new one when there is none; nil when no state has affinity there.
 func (h *History) pinOf(f world.Flow, states []*facts) *pin {
 	for _, st := range states {
-		t := st.look(h, f.To, f.Proto)
-		if t.front == nil || t.front.sticky == 0 {
+		q := h.about(f, st)
+		if q == nil || q.front == nil || q.front.sticky == 0 {
 			continue
 		}
-		k, ok := h.pinKey(f, t.by)
-		if !ok {
-			return nil
-		}
+		k := q.pinKey()
 		p := h.pins[k]
 		if p == nil {
-			p = &pin{}
+			p = &pin{flow: f}
 			h.pins[k] = p
 		}
 		return p
@@ -174,14 +173,7 @@ func (h *History) pinOf(f world.Flow, states []*facts) *pin {
 	return nil
 }
 
-func (h *History) pinKey(f world.Flow, by kind) (pinKey, bool) {
-	from := h.places[f.From]
-	if from == nil {
-		return pinKey{}, false
-	}
-	_, translates := h.way(f, from, by)
-	return pinKey{translates, from.AddrOf(f.To.Addr()), f.To, f.Proto}, true
-}
+func (q *question) pinKey() pinKey { return pinKey{q.translates, q.self, q.flow.To, q.flow.Proto} }
 
 // used remembers who answered a new flow.
 func (h *History) used(f world.Flow, o world.Observation) {
@@ -195,7 +187,7 @@ func (h *History) used(f world.Flow, o world.Observation) {
 		p.uses = slices.Delete(p.uses, 0, len(p.uses)-keepUses)
 	}
 	for _, st := range states {
-		if !st.look(h, f.To, f.Proto).front.holds(o.Server) {
+		if !h.holds(f, st, o.Server) {
 			p.forget(o.Server, o.At.Add(o.Took))
 		}
 	}

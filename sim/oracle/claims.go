@@ -16,6 +16,7 @@ type kind uint8
 const (
 	byClusterIP kind = iota
 	byExternalIP
+	byLoadBalancer // by a VIP that a load balancer sends on as it is
 	byNodePort
 )
 
@@ -33,7 +34,8 @@ func (h *History) learn(s *cluster.Snapshot) {
 				h.claims[to] = append(h.claims[to], k)
 			}
 		}
-		for _, a := range append(slices.Clip(svc.ClusterIPs), externalIPs(svc.Object)...) {
+		o := svc.Object
+		for _, a := range slices.Concat(svc.ClusterIPs, externalIPs(o), vips(o, true), vips(o, false)) {
 			claim(a, 0)
 			for _, p := range svc.Object.Spec.Ports {
 				claim(a, p.Port)
@@ -55,6 +57,16 @@ func externalIPs(s *corev1.Service) (as []netip.Addr) {
 		}
 	}
 	return as
+}
+
+// proxied is the Service whose load balancer answers that address itself.
+func (st *facts) proxied(h *History, a netip.Addr) *cluster.Service {
+	for _, k := range h.claims[netip.AddrPortFrom(a, 0)] {
+		if svc := st.state.Service(k); svc != nil && served(svc.Object) && slices.Contains(vips(svc.Object, false), a) {
+			return svc
+		}
+	}
+	return nil
 }
 
 // node is the node that has this address itself.
@@ -86,6 +98,10 @@ func (st *facts) claimant(h *History, to netip.AddrPort, proto cluster.Proto, by
 			}
 		case byExternalIP:
 			if !slices.Contains(externalIPs(svc.Object), to.Addr()) {
+				continue
+			}
+		case byLoadBalancer:
+			if !slices.Contains(vips(svc.Object, true), to.Addr()) {
 				continue
 			}
 		case byNodePort:
@@ -125,8 +141,12 @@ func older(a, b *cluster.Service) bool {
 	return a.Key.Compare(b.Key) < 0
 }
 
-// look finds out what an address is. A NodePort is one at the addresses of nodes only.
-func (st *facts) look(h *History, to netip.AddrPort, proto cluster.Proto) target {
+// look finds out what an address is to who may call it. A NodePort is one at the addresses of nodes only, and at the
+// loopback address of a node only for those who live there.
+func (st *facts) look(h *History, from *world.Host, to netip.AddrPort, proto cluster.Proto) target {
+	if to.Addr().IsLoopback() && !inNode(from) {
+		return target{}
+	}
 	key := frontKey{to, proto}
 	t, ok := st.found[key]
 	if !ok {
@@ -139,17 +159,24 @@ func (st *facts) look(h *History, to netip.AddrPort, proto cluster.Proto) target
 func (st *facts) find(h *History, to netip.AddrPort, proto cluster.Proto) target {
 	svc, port := st.claimant(h, to, proto, byClusterIP)
 	by := byClusterIP
-	if other, p := st.claimant(h, to, proto, byExternalIP); other != nil && (svc == nil || older(other, svc)) {
-		svc, port, by = other, p, byExternalIP
-	}
-	if svc == nil && h.node(to.Addr()) != nil {
-		svc, port = st.claimant(h, to, proto, byNodePort)
-		by = byNodePort
+	for _, from := range []kind{byExternalIP, byLoadBalancer} {
+		if other, p := st.claimant(h, to, proto, from); other != nil && (svc == nil || older(other, svc)) {
+			svc, port, by = other, p, from
+		}
 	}
 	if svc != nil && port != nil {
-		return target{svc, st.front(svc, port, proto, to.Addr().Is4(), by), by}
+		return target{service: svc, front: st.front(svc, port, proto, to.Addr().Is4(), by), by: by}
 	}
-	for _, by := range []kind{byClusterIP, byExternalIP} {
+	if h.node(to.Addr()) != nil || to.Addr().IsLoopback() {
+		if svc, port = st.claimant(h, to, proto, byNodePort); svc != nil && port != nil {
+			front := st.front(svc, port, proto, to.Addr().Is4(), byNodePort)
+			if _, _, yes := h.answersNodePorts(to.Addr()); !yes {
+				return target{aside: front}
+			}
+			return target{service: svc, front: front, by: byNodePort}
+		}
+	}
+	for _, by := range []kind{byClusterIP, byExternalIP, byLoadBalancer} {
 		if svc, _ := st.claimant(h, netip.AddrPortFrom(to.Addr(), 0), proto, by); svc != nil {
 			return target{service: svc, by: by}
 		}

@@ -19,6 +19,10 @@ type History struct {
 	places map[world.Place]*world.Host
 	at     map[netip.Addr][]*world.Host // who has an address: a node and its hostNetwork pods share theirs
 	entry  func(via string) string
+	links  map[world.Place]int // the number of each pod's link, as the lab counts them
+
+	settings cluster.Settings
+	mode     cluster.Mode
 
 	spans    []span // begin and end ascend
 	last     *facts // of the state applied last
@@ -41,6 +45,7 @@ type span struct {
 func NewHistory(t *world.Topology) *History {
 	h := &History{
 		rules: rules, places: map[world.Place]*world.Host{}, at: map[netip.Addr][]*world.Host{}, entry: t.Entry,
+		links: map[world.Place]int{}, settings: t.Settings, mode: t.Mode,
 		facts: map[*cluster.Snapshot]*facts{}, claims: map[netip.AddrPort][]cluster.Key{},
 		answers: map[union]Answer{}, sessions: map[sessionKey]*sessions{}, pins: map[pinKey]*pin{},
 	}
@@ -48,10 +53,13 @@ func NewHistory(t *world.Topology) *History {
 		for i := range hosts {
 			p := &hosts[i]
 			h.places[p.Place] = p
-			for _, a := range p.Addrs {
+			for _, a := range slices.Concat(p.Addrs, p.More) {
 				h.at[a] = append(h.at[a], p)
 			}
 		}
+	}
+	for i, p := range t.Pods {
+		h.links[p.Place] = i + 1
 	}
 	h.begin(nil, time.Time{})
 	return h

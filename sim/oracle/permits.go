@@ -118,7 +118,11 @@ func (a Answer) wrongSource(c Case, saw netip.Addr) string {
 // stranger says what a server is to the Service that was called, when it is none of those who may answer; empty when
 // there is nothing special to it.
 func (h *History) stranger(q asked, server netip.AddrPort) string {
-	front := h.last.look(h, q.flow.To, q.flow.Proto).front
+	place := h.places[q.flow.From]
+	if place == nil {
+		return ""
+	}
+	front := h.last.look(h, place, q.flow.To, q.flow.Proto).front
 	if front != nil {
 		for _, e := range front.all {
 			switch {
@@ -134,7 +138,7 @@ func (h *History) stranger(q asked, server netip.AddrPort) string {
 	}
 	for i := len(h.spans) - 1; i >= 0; i-- {
 		s := h.spans[i]
-		if was := s.facts.look(h, q.flow.To, q.flow.Proto).front; was != nil && has(was.usable(), server) {
+		if was := s.facts.look(h, place, q.flow.To, q.flow.Proto).front; was != nil && has(was.usable(), server) {
 			if s.end.IsZero() || s.end.After(q.at) || q.at.IsZero() {
 				return "no endpoint of " + was.name + " any more"
 			}

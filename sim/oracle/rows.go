@@ -1,5 +1,7 @@
 package oracle
 
+import "slices"
+
 // Row is one row of the specification as far as it is judged: what must be seen, in one sentence.
 type Row struct {
 	ID, Text string
@@ -10,8 +12,11 @@ type Row struct {
 	Freedom string
 }
 
-// Rows are the rows that the rules and the selection of endpoints stand for, by area.
-var Rows = []Row{
+// Rows are the rows that the rules and the selection of endpoints stand for.
+var Rows = slices.Concat(inwardRows, outwardRows)
+
+// inwardRows are about what Services are inside the cluster, about their endpoints, and about the network itself; by area.
+var inwardRows = []Row{
 	{"CIP-1", "A pod reaches an endpoint on another node through the ClusterIP, and the endpoint sees the pod's own address.",
 		"svc:1020; ipt_test:5066 TestInternalExternalMasquerade", ""},
 	{"CIP-2", "So it does when the endpoint is on its own node: the reply comes from the ClusterIP all the same.",
@@ -74,7 +79,8 @@ var Rows = []Row{
 
 	{"EXT-1", "Whoever calls an externalIP reaches every endpoint, which sees an address of the node that translated: the caller's own, or the one an outside client enters by. Of several Services that claim it the oldest has it.",
 		"svc:1313; ipt_test:2743; claims: kubernetes/kubernetes#69599", "Which of the node's addresses: routing chooses."},
-	{"EXT-3", "From inside, an externalIP never leaves the node of the caller.", "ipt_test:2625", ""},
+	{"EXT-3", "From inside, an externalIP never leaves the node of the caller; with policy Local a pod reaches every endpoint with its own address, and so does a node, masqueraded.",
+		"ipt_test:2625", ""},
 	{"EXT-4", "An externalIP that is a node's address too is captured at the Service's port only.", "none upstream", ""},
 	{"EXT-5", "A port of an externalIP that no Service has is nobody's.", "ipt and nft: no rule; ipvs refuses", ""},
 	{"EXT-6", "An externalIP without endpoints is refused.", "ipt_test:1818", ""},

@@ -10,6 +10,14 @@ import (
 // held reports whether somebody has answered this socket before.
 func (q *question) held() bool { return q.session != nil && q.session.server.IsValid() }
 
+// asBefore: what is translated once stays so; a policy that changed meanwhile changes nothing for an open flow.
+func (q *question) asBefore() {
+	if q.held() && q.at == q.session.server && q.session.source.IsValid() {
+		q.sources = addMissing(q.sources, []netip.Addr{q.session.source})
+		q.asItCame = false // its answers do find back: one did
+	}
+}
+
 // was names who did.
 func (q *question) was() string { return q.h.who(q.session.server, q.flow.Proto) }
 
@@ -36,7 +44,7 @@ func connectionKeeps(q *question) (Reason, bool) {
 
 func socketKeeps(q *question) (Reason, bool) {
 	direct := q.straight() && q.held() && q.session.server == q.flow.To
-	if !q.held() || !direct && (q.front == nil || q.session.left || !has(q.front.usable(), q.session.server)) {
+	if !q.held() || !direct && (q.front == nil || q.session.left || !has(q.pool().endpoints, q.session.server)) {
 		return Reason{}, false
 	}
 	q.keep()
@@ -45,12 +53,12 @@ func socketKeeps(q *question) (Reason, bool) {
 
 // kube-proxy forgets only flows to endpoints that serve no more; our own core may forget these as well.
 func socketDrains(q *question) (Reason, bool) {
-	if !q.held() || q.front == nil || has(q.front.usable(), q.session.server) {
+	if !q.held() || q.front == nil || has(q.pool().endpoints, q.session.server) {
 		return Reason{}, false
 	}
 	for _, e := range q.front.all {
 		if e.AddrPort == q.session.server && e.serving {
-			q.choose(append([]netip.AddrPort{e.AddrPort}, q.front.usable()...))
+			q.choose(append([]netip.AddrPort{e.AddrPort}, q.pool().endpoints...))
 			return q.since("CT-8", "this UDP socket was answered by %s, which still serves: it may stay there", q.was())
 		}
 	}
@@ -82,7 +90,7 @@ func socketMoves(q *question) (Reason, bool) {
 	case q.by != byClusterIP:
 		row = "CT-3"
 	}
-	if has(q.front.usable(), q.session.server) {
+	if has(q.pool().endpoints, q.session.server) {
 		return q.since(row, "this UDP socket was answered by %s, which was no endpoint for a while: any endpoint may answer", q.was())
 	}
 	return q.since(row, "this UDP socket was answered by %s, which is no endpoint any more: it moves to a current one", q.was())

@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"svclab/sim/world"
 )
@@ -10,12 +11,12 @@ import (
 // ofNode permits the addresses of a node. Its end of a link to a pod of its own may have a link-local address only,
 // which is then what the kernel masquerades with, and what it shows when it calls the pod itself (SRC-8).
 func (q *question) ofNode(name string) string {
-	node := q.h.places[world.Place{Kind: world.Node, Name: name}]
+	node := q.node(name)
 	if node == nil {
 		return "its node"
 	}
-	q.sources = nil
-	for _, a := range node.Addrs {
+	q.sources, q.asItCame = nil, false
+	for _, a := range slices.Concat(node.Addrs, node.More) {
 		if a.Is4() == q.at.Addr().Is4() {
 			q.sources = append(q.sources, a)
 		}
@@ -33,12 +34,13 @@ func (q *question) translated(by kind) bool {
 func (q *question) keptOf() {
 	if q.isNode() {
 		q.ofNode(q.home)
+		q.asItCame = true
 		return
 	}
 	q.kept()
 }
 
-func (q *question) kept() { q.sources = []netip.Addr{q.self} }
+func (q *question) kept() { q.sources, q.onLink, q.asItCame = []netip.Addr{q.self}, false, true }
 
 func straightSource(q *question) (Reason, bool) {
 	if !q.straight() || q.at != q.flow.To {
@@ -55,7 +57,7 @@ func straightSource(q *question) (Reason, bool) {
 // Delivered locally, the packet never comes to the postrouting hook, where sources are rewritten; and need not, since
 // the reply starts at the node that translated it. A node's own process does pass it, on the way out.
 func frontToItself(q *question) (Reason, bool) {
-	if !q.translated(byNodePort) && !q.translated(byExternalIP) || !inNode(q.server) || nodeOf(q.server) != q.translates {
+	if q.by == byClusterIP || !q.translated(q.by) || !inNode(q.server) || nodeOf(q.server) != q.translates {
 		return Reason{}, false
 	}
 	q.keptOf()
@@ -64,59 +66,6 @@ func frontToItself(q *question) (Reason, bool) {
 	}
 	return Reason{"HP-4", fmt.Sprintf("%s is called through node/%s, where %s is in the host network: the packet goes no further, and its source is kept",
 		q.flow.To, q.translates, q.server)}, true
-}
-
-// The reply must come back to the node that translated the address, wherever the endpoint is; so even a pod loses its
-// own address.
-func nodePortMasqueraded(q *question) (Reason, bool) {
-	if !q.translated(byNodePort) {
-		return Reason{}, false
-	}
-	row := "NP-1"
-	switch near := q.home == q.translates; {
-	case q.isNode() && near:
-		row = "NP-4"
-	case q.from.Kind == world.Pod && !q.isNode() && near:
-		row = "NP-2"
-	case q.from.Kind == world.Pod && !q.isNode():
-		row = "NP-3"
-	}
-	node := q.ofNode(q.translates)
-	return Reason{row, fmt.Sprintf("%s is a NodePort of %s, which translates it and puts its own address in place, whoever calls", q.flow.To, node)}, true
-}
-
-func externalMasqueraded(q *question) (Reason, bool) {
-	if !q.translated(byExternalIP) {
-		return Reason{}, false
-	}
-	node := q.ofNode(q.translates)
-	return Reason{"EXT-1", fmt.Sprintf("%s is an externalIP, so the first node on the way, %s, translates it and puts its own address in place, whoever calls",
-		q.flow.To.Addr(), node)}, true
-}
-
-// Without masquerade the pod would get a packet from itself and drop it as a martian, or answer itself without the
-// proxy.
-func hairpin(q *question) (Reason, bool) {
-	if q.from.Kind != world.Pod || q.isNode() || q.server != q.from {
-		return Reason{}, false
-	}
-	node := q.ofNode(q.home)
-	return Reason{"HP-1", fmt.Sprintf("%s calls itself through the Service, so it sees an address of its node, %s, and not its own", q.from, node)}, true
-}
-
-func podKept(q *question) (Reason, bool) {
-	if q.from.Kind != world.Pod || q.isNode() {
-		return Reason{}, false
-	}
-	q.kept()
-	row := "CIP-1"
-	switch {
-	case inNode(q.server):
-		row = "HP-4"
-	case nodeOf(q.server) == q.home:
-		row = "CIP-2"
-	}
-	return Reason{row, fmt.Sprintf("%s is a pod, so its own address is kept", q.from)}, true
 }
 
 func nodeSource(q *question) (Reason, bool) {
@@ -148,4 +97,21 @@ func outsideToEntry(q *question) (Reason, bool) {
 func outsideMasqueraded(q *question) (Reason, bool) {
 	node := q.ofNode(q.home)
 	return Reason{"CIP-6", fmt.Sprintf("%s is outside the cluster, so the node by which it enters, %s, puts its own address in place", q.from, node)}, true
+}
+
+// An answer that does not pass the node that translated comes from an address that the client never called: its kernel
+// resets TCP, and its socket does not hear UDP. The client notices nothing but silence.
+func answerAstray(q *question) (Reason, bool) {
+	if !q.asItCame || q.straight() || nodeOf(q.server) == q.translates || nodeOf(q.from) == q.translates {
+		return Reason{}, false
+	}
+	q.lost = []world.Outcome{world.Silent}
+	row, why := "SRC-1", fmt.Sprintf("to node/%s %s is a pod", q.translates, q.from)
+	switch {
+	case q.seen == stranger && !q.h.detects(q.facts, q.caller):
+		row, why = "SRC-5", fmt.Sprintf("node/%s cannot tell pods from others", q.translates)
+	case q.seen == stranger:
+		row, why = "CIP-21", fmt.Sprintf("to node/%s %s is an endpoint of its own", q.translates, q.at)
+	}
+	return Reason{row, fmt.Sprintf("%s, so the source is kept, and what %s answers does not come back by that node: the client does not know it", why, q.server)}, true
 }

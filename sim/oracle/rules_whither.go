@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"fmt"
-	"strings"
 
 	"svclab/sim/world"
 )
@@ -20,12 +19,30 @@ func noFamily(q *question) (Reason, bool) {
 	return Reason{"M-16", q.because}, true
 }
 
+// The packet goes to the load balancer itself, if there is one.
+func balancerItself(q *question) (Reason, bool) {
+	if q.front != nil || q.service != nil {
+		return Reason{}, false
+	}
+	svc := q.facts.proxied(q.h, q.flow.To.Addr())
+	if svc == nil {
+		return Reason{}, false
+	}
+	q.because = fmt.Sprintf("%s is an address of %s's load balancer, which answers itself (ipMode Proxy)", q.flow.To.Addr(), svc.Key)
+	if q.straight() {
+		q.choice = append(q.choice, chosen{q.flow.To, 1})
+	} else {
+		q.mute = q.lostPacket()
+	}
+	return Reason{"LB-4", q.because}, true
+}
+
 func straight(q *question) (Reason, bool) {
 	if !q.straight() {
 		return Reason{}, false
 	}
 	q.choice = append(q.choice, chosen{q.flow.To, 1})
-	server, _ := q.h.serverAt(q.flow.To, q.flow.Proto)
+	server, _ := q.serverAt(q.flow.To)
 	return Reason{"CIP-14", fmt.Sprintf("%s is the address of %s, no Service is involved", q.flow.To.Addr(), server)}, true
 }
 
@@ -46,37 +63,10 @@ func straightRow(q *question, server *world.Host) string {
 	return "M-1"
 }
 
-func chooseReady(q *question) (Reason, bool) {
-	if q.front == nil || len(q.front.ready) == 0 {
-		return Reason{}, false
-	}
-	q.choose(q.front.ready)
-	text := fmt.Sprintf("%s has %d ready endpoints, and any of them may answer: %s",
-		q.front.name, len(q.front.ready), either(q.h.names(q.front.ready, q.flow.Proto)))
-	if len(q.front.ready) == 1 {
-		text = fmt.Sprintf("%s has one ready endpoint, %s", q.front.name, q.h.who(q.front.ready[0], q.flow.Proto))
-	}
-	if len(q.front.draining) > 0 {
-		return Reason{"TERM-1", fmt.Sprintf("%s; %s, which is terminating, gets nothing new",
-			text, strings.Join(q.h.names(q.front.draining, q.flow.Proto), " and "))}, true
-	}
-	return Reason{"CIP-3", text}, true
-}
-
-// KEP-1669: better a pod on its way out than none.
-func chooseDraining(q *question) (Reason, bool) {
-	if q.front == nil || len(q.front.draining) == 0 {
-		return Reason{}, false
-	}
-	q.choose(q.front.draining)
-	return Reason{"TERM-2", fmt.Sprintf("%s has no ready endpoint, so one that terminates but still serves may answer: %s",
-		q.front.name, either(q.h.names(q.front.draining, q.flow.Proto)))}, true
-}
-
 // kube-proxy's iptables mode has no such rule in the output hook, and the packet leaves by the default route; its
 // nftables mode and our own core refuse.
 func externalWithoutEndpoints(q *question) (Reason, bool) {
-	if q.front == nil || q.by != byExternalIP || !q.isNode() {
+	if q.front == nil || q.by != byExternalIP && q.by != byLoadBalancer || !q.isNode() {
 		return Reason{}, false
 	}
 	q.mute = append(q.refusal(), world.Silent, world.Unreachable)
@@ -93,7 +83,7 @@ func refuseWithoutEndpoints(q *question) (Reason, bool) {
 	switch {
 	case q.by == byNodePort:
 		return Reason{"NE-3", q.because}, true
-	case q.by == byExternalIP:
+	case !q.inward():
 		return Reason{"NE-4", q.because}, true
 	case q.isNode():
 		return Reason{"NE-2", q.because}, true
@@ -102,13 +92,17 @@ func refuseWithoutEndpoints(q *question) (Reason, bool) {
 }
 
 func unusedExternalPort(q *question) (Reason, bool) {
-	if q.service == nil || q.by != byExternalIP {
+	if q.service == nil || q.inward() {
 		return Reason{}, false
 	}
+	row, what := "EXT-5", "an externalIP"
+	if q.by == byLoadBalancer {
+		row, what = "LB-14", "a VIP"
+	}
 	q.mute = q.lostPacket()
-	q.because = fmt.Sprintf("%s is an externalIP of %s, which has no port %d/%s, so nobody cares for the packet",
-		q.flow.To.Addr(), q.service.Key, q.flow.To.Port(), q.flow.Proto)
-	return Reason{"EXT-5", q.because}, true
+	q.because = fmt.Sprintf("%s is %s of %s, which has no port %d/%s, so nobody cares for the packet",
+		q.flow.To.Addr(), what, q.service.Key, q.flow.To.Port(), q.flow.Proto)
+	return Reason{row, q.because}, true
 }
 
 // Backends differ here, so both are permitted; our own core refuses, as kube-proxy's nftables mode does.

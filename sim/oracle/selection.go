@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -29,7 +30,8 @@ type frontKey struct {
 type target struct {
 	service *cluster.Service
 	front   *front
-	by      kind // how the Service is called there
+	by      kind   // how the Service is called there
+	aside   *front // a NodePort of that number, at an address of a node where none is answered
 }
 
 // front is a port of a Service and the endpoints behind it, of its address's family.
@@ -39,19 +41,28 @@ type front struct {
 	by              kind
 	sticky          time.Duration // how long a client keeps its endpoint (sessionAffinity ClientIP); 0: not at all
 	all             []endpoint
-	ready, draining []netip.AddrPort
+	ready, draining []netip.AddrPort // of the whole cluster
+
+	internalLocal, externalLocal bool           // the traffic policies
+	ranges                       []netip.Prefix // loadBalancerSourceRanges; none: everybody
+	vips                         []netip.Addr   // of its load balancer
+
+	facts *facts
+	pools map[poolKey]pool
 }
 
 // endpoint is one address and port of a Service, each once, sorted.
 type endpoint struct {
 	netip.AddrPort
 	ready, serving, terminating bool
+	node                        string   // "" when the slice does not say
+	forZones, forNodes          []string // hints
 }
 
 func newFacts(s *cluster.Snapshot) *facts { return &facts{state: s, found: map[frontKey]target{}} }
 
-// usable are the ready endpoints; when there is none, those that terminate but still serve (KEP-1669, rows TERM-1,
-// TERM-2). An endpoint that is neither ready nor terminating is never used (TERM-7).
+// usable are the ready endpoints of the whole cluster; when there is none, those that terminate but still serve (KEP-1669,
+// rows TERM-1, TERM-2). An endpoint that is neither ready nor terminating is never used (TERM-7).
 func (f *front) usable() []netip.AddrPort {
 	if len(f.ready) > 0 {
 		return f.ready
@@ -72,6 +83,9 @@ func (st *facts) front(svc *cluster.Service, p *corev1.ServicePort, proto cluste
 	f := &front{
 		name: frontName(svc.Key, uint16(p.Port)), port: uint16(p.Port), by: by,
 		sticky: stickiness(svc.Object), all: st.endpoints(svc.Key, p.Name, proto, ipv4),
+		internalLocal: internalLocal(svc.Object), externalLocal: externalLocal(svc.Object),
+		ranges: sourceRanges(svc.Object, ipv4), vips: vips(svc.Object, true),
+		facts: st, pools: map[poolKey]pool{},
 	}
 	for _, e := range f.all {
 		switch {
@@ -95,6 +109,9 @@ func (st *facts) endpoints(svc cluster.Key, port string, proto cluster.Proto, ip
 		if slice.Object.AddressType != family {
 			continue // CIP-26
 		}
+		if _, headless := slice.Object.Labels[corev1.IsHeadlessService]; headless {
+			continue // CIP-17
+		}
 		for _, number := range numbers(slice.Object.Ports, port, proto) {
 			for i, o := range slice.Object.Endpoints {
 				a := slice.Addresses[i] // addresses[0] (CIP-24)
@@ -108,6 +125,8 @@ func (st *facts) endpoints(svc cluster.Key, port string, proto cluster.Proto, ip
 					serving:     o.Conditions.Serving == nil || *o.Conditions.Serving,
 					terminating: o.Conditions.Terminating != nil && *o.Conditions.Terminating,
 				}
+				e.node = *cmp.Or(o.NodeName, new(string))
+				e.forZones, e.forNodes = hintsOf(&o)
 				if had, ok := found[e.AddrPort]; !ok || better(e, had) {
 					found[e.AddrPort] = e
 				}

@@ -10,18 +10,23 @@ import (
 
 // sessionKey is one socket talking to one address. Sessions of the same name at other places are other sockets.
 type sessionKey struct {
-	from  world.Place
-	name  string
-	to    netip.AddrPort
-	proto cluster.Proto
+	from      world.Place
+	via, name string
+	to        netip.AddrPort
+	proto     cluster.Proto
 }
 
-func sessionOf(f world.Flow) sessionKey { return sessionKey{f.From, f.Session, f.To, f.Proto} }
+func sessionOf(f world.Flow) sessionKey { return sessionKey{f.From, f.Via, f.Session, f.To, f.Proto} }
+
+func (k sessionKey) flow() world.Flow {
+	return world.Flow{From: k.from, Via: k.via, Session: k.name, To: k.to, Proto: k.proto}
+}
 
 // session is what is remembered after a flow of a socket.
 type session struct {
 	at     time.Time      // when the flow was sent
 	server netip.AddrPort // who answered it, or one before it; zero when nobody has yet
+	source netip.Addr     // whom that server saw
 	by     kind           // how the Service was called, when it was one
 	// left: since then there may have been a state in which server was no current endpoint, so that the kernel may
 	// have forgotten the choice.
@@ -73,16 +78,16 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 	}
 	switch {
 	case o.Outcome == world.Answered:
-		s.server, s.left = o.Server, false
+		s.server, s.source, s.left = o.Server, o.Source.Addr(), false
 		// What was in force when it was sent, or came since, may have passed over it before it was observed.
 		for i := len(h.spans) - 1; i >= 0 && (h.spans[i].end.IsZero() || h.spans[i].end.After(o.At)); i-- {
 			s.pass(h, key, h.spans[i].facts)
-			if t := h.spans[i].facts.look(h, f.To, f.Proto); t.front != nil {
-				s.by = t.by
+			if q := h.about(f, h.spans[i].facts); q != nil && q.front != nil {
+				s.by = q.by
 			}
 		}
 	case o.Outcome == world.Reset && f.Proto != cluster.UDP:
-		s.server = netip.AddrPort{} // the connection is over, the next one chooses anew
+		s.server, s.source = netip.AddrPort{}, netip.Addr{} // the connection is over, the next one chooses anew
 	}
 	*all = sessions{s, all[0]}
 }
@@ -92,6 +97,5 @@ func (s *session) pass(h *History, k sessionKey, st *facts) {
 	if s == nil || s.left || !s.server.IsValid() || k.proto != cluster.UDP || s.server == k.to {
 		return
 	}
-	front := st.look(h, k.to, k.proto).front
-	s.left = front == nil || !has(front.usable(), s.server)
+	s.left = !has(h.pool(k.flow(), st), s.server)
 }

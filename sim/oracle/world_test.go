@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,8 +29,8 @@ func places() *world.Topology {
 	}
 	return &world.Topology{
 		Nodes: []world.Host{
-			{Place: nodePlace("node-1"), Addrs: addrs("192.0.2.1", "2001:db8::1")},
-			{Place: nodePlace("node-2"), Addrs: addrs("192.0.2.2", "2001:db8::2")},
+			{Place: nodePlace("node-1"), Addrs: addrs("192.0.2.1", "2001:db8::1"), PodCIDRs: ranges("10.1.0.0/16", "fd01::/64")},
+			{Place: nodePlace("node-2"), Addrs: addrs("192.0.2.2", "2001:db8::2"), PodCIDRs: ranges("10.2.0.0/16", "fd02::/64")},
 		},
 		Pods: []world.Host{
 			pod("web-1", "node-1", "10.1.0.1", "fd01::1", tcpudp...),
@@ -49,6 +50,13 @@ func podPlace(name string) world.Place {
 }
 func nodePlace(name string) world.Place   { return world.Place{Kind: world.Node, Name: name} }
 func clientPlace(name string) world.Place { return world.Place{Kind: world.Client, Name: name} }
+
+func ranges(texts ...string) (ps []netip.Prefix) {
+	for _, t := range texts {
+		ps = append(ps, netip.MustParsePrefix(t))
+	}
+	return ps
+}
 
 func addrs(texts ...string) (as []netip.Addr) {
 	for _, t := range texts {
@@ -99,7 +107,7 @@ func myservice(change ...func(*corev1.Service)) *corev1.Service {
 }
 
 // slice reads endpoints such as "10.1.0.1" or "10.1.0.1 terminating serving": what is named is true and the other
-// conditions are false; nothing named leaves them nil.
+// conditions are false; nothing named leaves them nil. A pod's node is given, unless it is "10.1.0.1 nowhere".
 func slice(name string, endpoints ...string) *discoveryv1.EndpointSlice {
 	return sliceOf(name, []discoveryv1.EndpointPort{port("http", 5000, corev1.ProtocolTCP), port("dns", 5000, corev1.ProtocolUDP)}, endpoints...)
 }
@@ -117,6 +125,12 @@ func sliceOf(name string, ports []discoveryv1.EndpointPort, endpoints ...string)
 			s.AddressType = discoveryv1.AddressTypeIPv6
 		}
 		o := discoveryv1.Endpoint{Addresses: strings.Split(words[0], ",")}
+		for _, p := range places().Pods {
+			if slices.Contains(p.Addrs, netip.MustParseAddr(o.Addresses[0])) && !slices.Contains(words, "nowhere") {
+				o.NodeName = &p.Node
+			}
+		}
+		words = slices.DeleteFunc(words, func(w string) bool { return w == "nowhere" })
 		if len(words) > 1 {
 			for i, c := range []**bool{&o.Conditions.Ready, &o.Conditions.Serving, &o.Conditions.Terminating} {
 				yes := false

@@ -54,6 +54,16 @@ func (p *parser) number(v *value, what string, least int) int {
 	return n
 }
 
+// numberTo is an integer field that has an upper bound too.
+func (p *parser) numberTo(v *value, what string, least, most int) int {
+	n := p.number(v, what, least)
+	if n > most {
+		p.problem(v.Pos, "%s must be at most %d, not %d", what, most, n)
+		return 0
+	}
+	return n
+}
+
 // duration is a field in Go's style.
 func (p *parser) duration(v *value, what string) time.Duration {
 	if v.absent() {
@@ -104,7 +114,7 @@ func (p *parser) scenarioDocument(v *value) {
 		p.problem(v.Pos, "the Scenario has no spec: write \"spec: {steps: [{probe: everything}]}\"")
 		return
 	}
-	if !p.is(spec, "spec", "about", "covers", "clients", "steps") {
+	if !p.is(spec, "spec", "about", "covers", "clients", "proxy", "mtu", "steps") {
 		return
 	}
 	s.About = strings.TrimSpace(p.text(spec.get("about"), "about"))
@@ -130,6 +140,8 @@ func (p *parser) scenarioDocument(v *value) {
 			p.client(c)
 		}
 	}
+	s.Settings = p.settings(spec.get("proxy"))
+	s.MTU = p.numberTo(spec.get("mtu"), "mtu", leastMTU, mostMTU)
 	p.steps(spec)
 }
 

@@ -9,12 +9,16 @@ import (
 
 // image is how the addresses of one scenario become IPv6. Where all ranges end at a dot, the digits stay readable:
 // 10.34.188.30 is fd00:10:34:188::30 and 10.34.188.0/24 is fd00:10:34:188::/64. Else all become fd00::/96 plus the
-// number, since a range that ends between dots has no decimal image. Both are injective, and keep an address in its range.
+// number, since a range that ends between dots has no decimal image. Both are injective, and keep an address in its range;
+// but for 127.0.0.0/8, of which IPv6 has the one address ::1.
 type image struct{ numeric bool }
 
 func (m image) addr(a netip.Addr) netip.Addr {
 	if !a.Is4() {
 		return a
+	}
+	if a.IsLoopback() {
+		return netip.IPv6Loopback()
 	}
 	b := a.As4()
 	out := [16]byte{0: 0xfd}
@@ -42,6 +46,8 @@ func (m image) prefix(p netip.Prefix) netip.Prefix {
 	switch {
 	case p.Bits() == 0: // everything stays everything, also outside of fd00::
 		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	case p.Addr().IsLoopback() && p.Bits() >= 8:
+		return netip.PrefixFrom(netip.IPv6Loopback(), 128)
 	case !m.numeric:
 		bits = map[int]int{8: 32, 16: 48, 24: 64, 32: 128}[p.Bits()]
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+
+	"svclab/proxycore/cluster"
 )
 
 // JSONSchema is the form of each document of a scenario file in JSON Schema 2020-12, for editors: of the Scenario every
@@ -60,7 +62,21 @@ var shapes = map[string]shape{
 		"about":   {"type": "string", "description": "One sentence: what it shows."},
 		"covers":  oneOrMore(schema{"type": "string", "pattern": row.String()}, "Rows of the specification that it is about."),
 		"clients": {"type": "array", "items": to("client"), "description": "Hosts outside the cluster."},
+		"proxy":   to("proxy"),
+		"mtu":     bounded(leastMTU, mostMTU, "Of the network between nodes and clients, in bytes; 1500 by default."),
 		"steps":   {"type": "array", "items": to("step"), "minItems": 1},
+	}},
+	"proxy": {"What the proxies of all nodes are told, in the words of KubeProxyConfiguration.", nil, map[string]schema{
+		"detectLocalMode":    {"enum": cluster.DetectLocalModes, "description": "How a node tells its pods' packets from others; NodeCIDR by default."},
+		"detectLocal":        to("detectLocal"),
+		"clusterCIDR":        oneOrMore(schema{"type": "string", "minLength": 1}, "The range of all pods, one a family, of mode ClusterCIDR."),
+		"masqueradeAll":      {"type": "boolean", "description": "Masquerade pods to ClusterIPs too."},
+		"nodePortAddresses":  oneOrMore(schema{"type": "string", "minLength": 1}, "Ranges of the node addresses that answer at NodePorts, or the word primary."),
+		"localhostNodePorts": {"type": "boolean", "description": "Whether a proxy that can answers at 127.0.0.1's NodePorts; true by default."},
+	}},
+	"detectLocal": {"The interfaces that pods are behind.", nil, map[string]schema{
+		"bridgeInterface":     {"type": "string", "pattern": interfaceName.String(), "description": "The bridge of mode BridgeInterface."},
+		"interfaceNamePrefix": {"type": "string", "pattern": interfaceName.String(), "description": "How the names begin, of mode InterfaceNamePrefix."},
 	}},
 	"client": {"A host outside the cluster.", []string{"name"}, map[string]schema{
 		"name":      {"type": "string", "pattern": label.String()},
@@ -72,6 +88,7 @@ var shapes = map[string]shape{
 		"fair":    to("fair"),
 		"session": {"type": "string", "description": "All flows of that name share one socket."},
 		"flows":   count(1, "How many; by default as many as show a stale endpoint with probability 1 − 10⁻⁶."),
+		"size":    bounded(1, mostSize, "Payload bytes of each request, and of its answer; a few by default."),
 		"rate":    count(1, "At most so many a second."),
 		"expect":  {"enum": Outcomes, "description": "Your own claim beside the oracle's."},
 		"via":     {"type": "string", "description": "The node by which outside clients enter; the first by default."},
@@ -152,6 +169,10 @@ func refForm(kinds []string) schema {
 
 func count(least int, about string) schema {
 	return schema{"type": "integer", "minimum": least, "description": about}
+}
+
+func bounded(least, most int, about string) schema {
+	return schema{"type": "integer", "minimum": least, "maximum": most, "description": about}
 }
 
 func duration(about string) schema {

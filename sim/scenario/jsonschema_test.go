@@ -35,12 +35,14 @@ func TestSchemaHasTheParsersFields(t *testing.T) {
 	head := "apiVersion: " + APIVersion + "\nkind: Scenario\nmetadata: {name: a}\n"
 	step := func(text string) string { return head + "spec: {steps: [" + text + "]}\n" }
 	documents := map[string]string{
-		"scenario": head + "zzzzzzzz: 1\nspec: {steps: [{probe: everything}]}\n",
-		"metadata": "apiVersion: " + APIVersion + "\nkind: Scenario\nmetadata: {name: a, zzzzzzzz: 1}\nspec: {steps: [{probe: everything}]}\n",
-		"spec":     head + "spec: {zzzzzzzz: 1, steps: [{probe: everything}]}\n",
-		"client":   head + "spec: {clients: [{name: a, zzzzzzzz: 1}], steps: [{probe: everything}]}\n",
-		"fair":     step("{probe: {from: pod/a, to: pod/a:80, fair: {zzzzzzzz: 1}}}"),
-		"during":   step("{change: {delete: pod/a, during: {zzzzzzzz: 1}}}"),
+		"scenario":    head + "zzzzzzzz: 1\nspec: {steps: [{probe: everything}]}\n",
+		"metadata":    "apiVersion: " + APIVersion + "\nkind: Scenario\nmetadata: {name: a, zzzzzzzz: 1}\nspec: {steps: [{probe: everything}]}\n",
+		"spec":        head + "spec: {zzzzzzzz: 1, steps: [{probe: everything}]}\n",
+		"client":      head + "spec: {clients: [{name: a, zzzzzzzz: 1}], steps: [{probe: everything}]}\n",
+		"proxy":       head + "spec: {proxy: {zzzzzzzz: 1}, steps: [{probe: everything}]}\n",
+		"detectLocal": head + "spec: {proxy: {detectLocal: {zzzzzzzz: 1}}, steps: [{probe: everything}]}\n",
+		"fair":        step("{probe: {from: pod/a, to: pod/a:80, fair: {zzzzzzzz: 1}}}"),
+		"during":      step("{change: {delete: pod/a, during: {zzzzzzzz: 1}}}"),
 	}
 	for _, k := range Kinds {
 		if stepForms[k]["type"] == "string" {
@@ -203,7 +205,7 @@ func check(root, s schema, v any, at string) (wrong []string) {
 				say("%q is not like %s", text, arg)
 			}
 		case "minLength", "minItems", "minProperties", "minimum", "maxProperties", "exclusiveMinimum", "maximum":
-			if !bounded(word, arg.(float64), v) {
+			if !inBounds(word, arg.(float64), v) {
 				say("%s %v", word, arg)
 			}
 		default:
@@ -213,7 +215,7 @@ func check(root, s schema, v any, at string) (wrong []string) {
 	return wrong
 }
 
-func bounded(word string, limit float64, v any) bool {
+func inBounds(word string, limit float64, v any) bool {
 	n, known := 0.0, true
 	switch v := v.(type) {
 	case string:

@@ -115,6 +115,9 @@ var bearing = map[reflect.Type]bearings{
 		judged:   "addresses conditions nodeName hints",
 		harmless: "hostname targetRef deprecatedTopology zone",
 	},
+	reflect.TypeFor[discoveryv1.EndpointHints]():      {judged: "forZones forNodes"},
+	reflect.TypeFor[discoveryv1.ForZone]():            {judged: "name"},
+	reflect.TypeFor[discoveryv1.ForNode]():            {judged: "name"},
 	reflect.TypeFor[discoveryv1.EndpointConditions](): {judged: "ready serving terminating"},
 	reflect.TypeFor[discoveryv1.EndpointPort]():       {judged: "name protocol port", harmless: "appProtocol"},
 

@@ -39,6 +39,7 @@ func Parse(file string, text []byte) (*Scenario, error) {
 	}
 	p.checkObjects()
 	p.checkClients()
+	p.checkSettings()
 	p.checkSteps()
 	if len(p.problems) > 0 {
 		p.misspelt()

@@ -18,7 +18,7 @@ import (
 	"svclab/scenarios"
 )
 
-var addresses = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{})
+var addresses = cmpopts.EquateComparable(netip.Addr{}, netip.AddrPort{}, netip.Prefix{})
 
 // Every part of the language once, compared as a whole.
 func TestParseStory(t *testing.T) {
@@ -57,7 +57,7 @@ func TestParseStory(t *testing.T) {
 			Session: "one", Flows: 3, Expect: "answered",
 		}},
 		{Pos: Pos{23, 5}, Probe: &Probe{
-			Pos: Pos{23, 12}, From: []Ref{{"client", "", "laptop"}}, Via: "node-1", Fair: &Fair{0.125},
+			Pos: Pos{23, 12}, From: []Ref{{"client", "", "laptop"}}, Via: "node-1", Fair: &Fair{0.125}, Size: 2000,
 			To: []Target{{Pos: Pos{23, 51}, Ref: Ref{"service", "default", "web"}, Port: "80"}},
 		}},
 		{Pos: Pos{24, 5}, Change: &Change{

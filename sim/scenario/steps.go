@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	probeFields   = []string{"from", "to", "fair", "session", "flows", "rate", "expect", "via"}
+	probeFields   = []string{"from", "to", "fair", "session", "flows", "size", "rate", "expect", "via"}
 	changeFields  = []string{"delete", "apply", "merge", "within", "wrongs", "repeat", "during"}
 	restartFields = []string{"nodes", "down", "during"}
 	flushFields   = []string{"nodes", "within", "wrongs"}
@@ -54,6 +54,7 @@ func (p *parser) probe(v *value) *Probe {
 		p.problem(v.Pos, "the probe goes nowhere: add \"to: service/…:80\", or write \"probe: everything\"")
 	}
 	pr.Flows = p.number(v.get("flows"), "flows", 1)
+	pr.Size = p.numberTo(v.get("size"), "size", 1, mostSize)
 	pr.Rate = p.number(v.get("rate"), "rate", 1)
 	pr.Session = p.text(v.get("session"), "session")
 	if e := v.get("expect"); !e.absent() {

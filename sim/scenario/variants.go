@@ -49,6 +49,8 @@ func (s *Scenario) mapped(text func(string) string, addr func(netip.Addr) netip.
 			c.Clients[i].Addresses[j] = addr(a)
 		}
 	}
+	c.Settings.ClusterCIDRs = m.prefixes(s.Settings.ClusterCIDRs)
+	c.Settings.NodePortAddresses = m.prefixes(s.Settings.NodePortAddresses)
 	c.Objects = m.objects(s.Objects)
 	c.Steps = slices.Clone(s.Steps)
 	for i, step := range c.Steps {
@@ -170,6 +172,14 @@ func (m mapper) strings(s []string) {
 	for i := range s {
 		m.string(&s[i])
 	}
+}
+
+func (m mapper) prefixes(in []netip.Prefix) []netip.Prefix {
+	out := slices.Clone(in)
+	for i, r := range out {
+		out[i] = netip.MustParsePrefix(m.text(r.String()))
+	}
+	return out
 }
 
 // patch maps what is an address by its form, at any depth: a patch is a fragment, so that its fields have no types
