@@ -43,9 +43,6 @@ func (i icmp) portUnreachable(is6 bool) bool {
 
 func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 	from := p.host.AddrOf(f.To.Addr())
-	if !from.IsValid() {
-		return nil, fmt.Errorf("%s has no address of the family of %s", f.From, f.To)
-	}
 	typ := unix.SOCK_STREAM
 	if f.Proto == cluster.UDP {
 		typ = unix.SOCK_DGRAM
@@ -79,8 +76,10 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 			return fail(err)
 		}
 	}
-	if s.local, err = p.bind(fd, from, f); err != nil {
-		return fail(err)
+	if from.IsValid() { // else it has none of that family, and its kernel will say so
+		if s.local, err = p.bind(fd, from, f); err != nil {
+			return fail(err)
+		}
 	}
 	s.file = os.NewFile(uintptr(fd), f.String())
 	if s.raw, err = s.file.SyscallConn(); err != nil {

@@ -126,7 +126,7 @@ var mutants = []Mutant{
 		rule: "nobody listens there", spoil: after(func(q *question) { q.lost = []world.Outcome{world.Silent} })},
 	{Name: "forgets-clients", Bug: "session affinity is not kept", Breaks: []string{"AFF-1"},
 		Scenario: "affinity", Sentence: "and stays with it until it has not called for",
-		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.front.usable()) })},
+		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.pool().endpoints) })},
 	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1"},
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: where("CT-1", func(q *question) { q.keep() })},

@@ -69,7 +69,7 @@ func firstPortInstead(q *question) {
 		return
 	}
 	q.front = q.h.last.front(q.service, port, proto, q.flow.To.Addr().Is4(), q.by)
-	q.choose(q.front.usable())
+	q.choose(q.pool().endpoints)
 }
 
 // chooseSiblings: if a headless Service has the address, all that it has.

@@ -12,7 +12,7 @@ var mutantsOfClients = []Mutant{
 		Scenario: "affinity-timeout", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: where("AFF-1", func(q *question) {
 			if first := q.pin.uses[0]; q.sent.Sub(first.sent) > q.front.sticky {
-				q.choose(q.front.usable())
+				q.choose(q.pool().endpoints)
 			}
 		})},
 	{Name: "affinity-never-ends", Bug: "session affinity that was switched off goes on", Breaks: []string{"AFF-3"},
@@ -71,7 +71,7 @@ func forgetWhen(of func(q *question) (whose, what any)) func() func(*question, f
 			}
 			whose, what := of(q)
 			if before, ok := last[whose]; applies && ok && before != what {
-				q.choose(q.front.usable())
+				q.choose(q.pool().endpoints)
 			}
 			last[whose] = what
 			return why, applies
@@ -87,9 +87,9 @@ func forgetAtChange() func(*question, func(*question) (Reason, bool)) (Reason, b
 		if q.front == nil || q.front.sticky == 0 {
 			return why, applies
 		}
-		k, _ := q.h.pinKey(q.flow, q.by)
+		k := q.pinKey()
 		if before := in[k]; applies && before != nil && before != q.h.last {
-			q.choose(q.front.usable())
+			q.choose(q.pool().endpoints)
 		}
 		in[k] = q.h.last
 		return why, applies

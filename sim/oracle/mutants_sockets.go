@@ -13,14 +13,14 @@ var mutantsOfSockets = []Mutant{
 	{Name: "moves-connections", Bug: "a connection whose endpoint is gone is sent to another in the middle", Breaks: []string{"CIP-4"},
 		Scenario: "long-lived", Sentence: "keeps it to its end",
 		rule: "a connection keeps its endpoint", spoil: after(func(q *question) {
-			if q.front != nil && len(q.front.usable()) > 0 && !has(q.front.usable(), q.session.server) {
-				q.choose(q.front.usable())
+			if q.front != nil && len(q.pool().endpoints) > 0 && !has(q.pool().endpoints, q.session.server) {
+				q.choose(q.pool().endpoints)
 			}
 		})},
 	{Name: "refuses-open-connections", Bug: "when the last endpoint goes, open connections are refused too", Breaks: []string{"NE-7"},
 		Scenario: "long-lived", Sentence: "keeps it to its end",
 		rule: "a connection keeps its endpoint", spoil: after(func(q *question) {
-			if q.front != nil && len(q.front.usable()) == 0 {
+			if q.front != nil && len(q.pool().endpoints) == 0 {
 				refuse(q)
 			}
 		})},
@@ -34,7 +34,7 @@ var mutantsOfSockets = []Mutant{
 	{Name: "cleans-tcp", Bug: "the entries of TCP connections are deleted as those of UDP are", Breaks: []string{"CT-12"},
 		Scenario: "long-lived", Sentence: "keeps it to its end",
 		rule: "a connection keeps its endpoint", spoil: after(func(q *question) {
-			if q.front == nil || !has(q.front.usable(), q.session.server) {
+			if q.front == nil || !has(q.pool().endpoints, q.session.server) {
 				drop(q)
 			}
 		})},
@@ -54,12 +54,12 @@ var mutantsOfSockets = []Mutant{
 		Scenario: "udp-new-front", Sentence: "now a Service has the address",
 		rule: "a UDP socket starts to work", spoil: where("CT-10", drop)},
 	{Name: "sockets-outlive-services", Bug: "the entries of a Service that is deleted stay", Breaks: []string{"CT-10"},
-		Scenario: "udp-new-front", Sentence: "belongs to no Service",
+		Scenario: "udp-deleted", Sentence: "belongs to no Service",
 		rule: "a UDP socket ends with its Service", spoil: after(func(q *question) { q.keep() })},
 	{Name: "forgets-target-ports", Bug: "an entry is kept when its address is an endpoint's, whatever the port", Breaks: []string{"CT-6"},
 		Scenario: "udp-target-port", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: after(func(q *question) {
-			if slices.ContainsFunc(q.front.usable(), func(a netip.AddrPort) bool { return a.Addr() == q.session.server.Addr() }) {
+			if slices.ContainsFunc(q.pool().endpoints, func(a netip.AddrPort) bool { return a.Addr() == q.session.server.Addr() }) {
 				q.keep()
 			}
 		})},
@@ -76,7 +76,7 @@ var mutantsOfSockets = []Mutant{
 				for _, p := range svc.Object.Spec.Ports {
 					proto, err := cluster.ParseProto(string(p.Protocol))
 					if err == nil && proto == cluster.UDP && p.NodePort == int32(q.flow.To.Port()) && q.by == byClusterIP && q.front != nil {
-						q.choose(q.front.usable())
+						q.choose(q.pool().endpoints)
 					}
 				}
 			}

@@ -59,8 +59,6 @@ var inwardRows = []Row{
 
 	{"HP-1", "A pod that reaches itself through its Service sees an address of its node as the client, never its own.",
 		"svc:1095; ipt:1247; nft:484; ipt_test:1896", "Which of the node's addresses: that of the link to the pod."},
-	{"HP-3", "So it does when its slice does not say on which node it is.", "ipt:1247",
-		"kube-proxy's nftables mode masquerades only endpoints that are said to be on its node; the pod then hears nothing."},
 	{"HP-4", "A hostNetwork endpoint is reached at its node's address; a pod's source is kept, and so is an outside client's where it enters by that very node.",
 		"net:471; for the outside client netfilter's hooks: no postrouting before local delivery", ""},
 	{"HP-5", "A node that reaches itself through a Service sees an address of its own.",
@@ -96,7 +94,6 @@ var inwardRows = []Row{
 	{"AFF-5", "The ports of a Service remember their clients each for itself.", "none upstream", ""},
 	{"AFF-6", "When a client's endpoint goes, its next flow goes to another, where it stays; other clients do not move.",
 		"nft and ipt: what is remembered goes with the endpoint's chain and set", ""},
-	{"AFF-7", "A client is remembered among those who get new flows only: one whose endpoint terminates moves to a ready one.", "none upstream", ""},
 	{"AFF-8", "Each node remembers its clients for itself; those behind one masquerade are one client.", "none upstream", ""},
 	{"AFF-9", "However many clients there are, each is remembered.", "none upstream",
 		"Where xt_recent remembers (iptables), the kernel keeps 100 clients of each endpoint unless ip_list_tot says otherwise."},

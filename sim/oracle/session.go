@@ -74,7 +74,8 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 	}
 	s.at, s.early = o.At, true
 	for _, st := range h.inForce(o.At, o.At.Add(o.Took)) {
-		s.early = s.early && st.look(h, f.To, f.Proto).front == nil
+		q := h.about(f, st)
+		s.early = s.early && (q == nil || q.front == nil)
 	}
 	switch {
 	case o.Outcome == world.Answered:
