@@ -24,6 +24,26 @@ func Addr(ns *nsnet.NS, dev string, p netip.Prefix) error {
 	return nil
 }
 
+// FurtherAddr gives a device an address beside its others, at which it answers but as which it never speaks by itself: over
+// IPv6 it is deprecated (RFC 6724, rule 3), and over IPv4 the first address of a device goes before anyway.
+func FurtherAddr(ns *nsnet.NS, dev string, p netip.Prefix) error {
+	h, index, err := device(ns, dev)
+	if err == nil {
+		addr := nodad(p)
+		if p.Addr().Is6() {
+			addr.ValidLft, addr.PreferedLft = forever, 0
+		}
+		err = h.AddrAdd(at(index), addr)
+	}
+	if err != nil {
+		return fmt.Errorf("add further address %s to %s in namespace %s: %w", p, dev, ns.Name(), err)
+	}
+	return nil
+}
+
+// forever is the lifetime that does not end (linux/if_addr.h: INFINITY_LIFE_TIME).
+const forever = 1<<32 - 1
+
 func addAddr(h *netlink.Handle, index int, p netip.Prefix) error {
 	return h.AddrAdd(at(index), nodad(p))
 }

@@ -16,6 +16,7 @@ type End struct {
 	NS   *nsnet.NS        // required
 	Name string           // required, of the device
 	MAC  net.HardwareAddr // optional
+	MTU  int              // optional: 1500
 }
 
 // Veth makes a wire between two namespaces, or within one, and brings both ends up. The far end is born in its namespace: it
@@ -41,6 +42,7 @@ func veth(a, b End, master int) (ai, bi int, err error) {
 	link := netlink.NewVeth(netlink.NewLinkAttrs())
 	link.Name, link.HardwareAddr = a.Name, a.MAC
 	link.PeerName, link.PeerHardwareAddr, link.PeerNamespace = b.Name, b.MAC, netlink.NsFd(b.NS.FD())
+	link.MTU, link.PeerMTU = a.MTU, uint32(b.MTU)
 	link.MasterIndex = master
 	if err := ha.LinkAdd(link); err != nil {
 		return fail(err)

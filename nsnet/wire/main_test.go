@@ -49,7 +49,7 @@ func newNode(t testing.TB, name string) *nsnet.NS {
 func newSegment(t testing.TB) *Segment {
 	t.Helper()
 	nstest.Need(t, "veth", "bridge")
-	seg, err := NewSegment("underlay")
+	seg, err := NewSegment("underlay", 0)
 	ok(t, err)
 	t.Cleanup(func() { ok(t, seg.Close(), seg.Close()) })
 	return seg

@@ -7,7 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packet is what a sink remembers of an IP packet. Protocols without ports have port 0.
+// packet is what a sink remembers of an IP packet. Protocols without ports have port 0, but an echo request has its identifier
+// for source port.
 type packet struct {
 	proto    uint8
 	src, dst netip.AddrPort
@@ -76,6 +77,11 @@ func transport(proto uint8, src, dst netip.Addr, b []byte) (packet, bool) {
 			return packet{}, false
 		}
 		from, to = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	case unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6:
+		const echo, echo6 = 8, 128 // RFC 792, RFC 4443
+		if len(b) >= 8 && (b[0] == echo && proto == unix.IPPROTO_ICMP || b[0] == echo6 && proto == unix.IPPROTO_ICMPV6) {
+			from = binary.BigEndian.Uint16(b[4:])
+		}
 	}
 	return packet{proto, netip.AddrPortFrom(src, from), netip.AddrPortFrom(dst, to)}, true
 }

@@ -53,7 +53,7 @@ func podLink(node, pod *nsnet.NS, o PodLinkOptions) error {
 		return errors.New("V4 or V6, or both, must be an address of that family")
 	}
 	mac := PodMAC(first)
-	nodeIndex, podIndex, err := veth(End{node, o.NodeDev, nodeMAC}, End{pod, o.PodDev, mac}, 0)
+	nodeIndex, podIndex, err := veth(End{NS: node, Name: o.NodeDev, MAC: nodeMAC}, End{NS: pod, Name: o.PodDev, MAC: mac}, 0)
 	if err != nil {
 		return err
 	}

@@ -13,18 +13,25 @@ import (
 type Segment struct {
 	ns     *nsnet.NS
 	bridge int // index
+	mtu    int
 
 	mu    sync.Mutex
 	ports int
 }
 
-// NewSegment makes a segment without ports. The name is for messages.
-func NewSegment(name string) (*Segment, error) {
+// usualMTU is Ethernet's.
+const usualMTU = 1500
+
+// NewSegment makes a segment without ports, all of whose devices will have that MTU; 0 is 1500. The name is for messages.
+func NewSegment(name string, mtu int) (*Segment, error) {
+	if mtu == 0 {
+		mtu = usualMTU
+	}
 	ns, err := nsnet.New(name)
 	if err != nil {
 		return nil, fmt.Errorf("make segment: %w", err)
 	}
-	s := &Segment{ns: ns}
+	s := &Segment{ns: ns, mtu: mtu}
 	if err := ns.Sysctls(segmentSettings...); err != nil {
 		ns.Close()
 		return nil, fmt.Errorf("make segment: %w", err)
@@ -54,7 +61,7 @@ func (s *Segment) AttachPort(ns *nsnet.NS, dev string) (port string, err error) 
 	s.mu.Unlock()
 	port = fmt.Sprintf("port%d", n)
 	mac := net.HardwareAddr{0x0a, 0x59, 0, 0, byte(n >> 8), byte(n)}
-	_, index, err := veth(End{NS: s.ns, Name: port}, End{NS: ns, Name: dev, MAC: mac}, s.bridge)
+	_, index, err := veth(End{NS: s.ns, Name: port, MTU: s.mtu}, End{NS: ns, Name: dev, MAC: mac, MTU: s.mtu}, s.bridge)
 	if err != nil {
 		return "", err
 	}

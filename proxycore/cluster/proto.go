@@ -7,8 +7,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Proto is an IP protocol number, as in the IP header (IANA): TCP 6, UDP 17, SCTP 132.
+// Proto is an IP protocol number, as in the IP header (IANA): ICMP 1, TCP 6, UDP 17, SCTP 132.
 type Proto uint8
+
+// ICMP is an echo in either family, though ICMPv6 has a number of its own on the wire. No Service port has it.
+const ICMP Proto = 1
 
 // The protocols a Service port may have (core/v1 Protocol).
 const (
@@ -30,7 +33,7 @@ func ParseProto(s string) (Proto, error) {
 	return 0, fmt.Errorf("protocol %q is none of TCP, UDP, SCTP", s)
 }
 
-// String is the API's spelling.
+// String is the API's spelling, where it has one.
 func (p Proto) String() string {
 	switch p {
 	case TCP:
@@ -39,6 +42,8 @@ func (p Proto) String() string {
 		return "UDP"
 	case SCTP:
 		return "SCTP"
+	case ICMP:
+		return "ICMP"
 	}
 	return fmt.Sprintf("IP protocol %d", uint8(p))
 }

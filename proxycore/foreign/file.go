@@ -79,7 +79,7 @@ func ParseProfile(file string, text []byte) (Profile, error) {
 		return Profile{}, err
 	}
 	if _, err := p.render(Node{Name: "node-1"}); err != nil {
-		return Profile{}, fmt.Errorf("%s: %w; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .API, .Kubeconfig, .Dir, .Metrics and .Healthz", at("command"), err)
+		return Profile{}, fmt.Errorf("%s: %w; a template may say .Name, .IPs, .PodCIDRs, .ClusterCIDRs, .Settings, .API, .Kubeconfig, .Dir, .Metrics and .Healthz", at("command"), err)
 	}
 	return p, nil
 }

@@ -3,10 +3,14 @@ package foreign
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"os/exec"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
+
+	"svclab/proxycore/cluster"
 )
 
 // kubeProxyAgent is the product that kube-proxy names in its requests.
@@ -16,6 +20,8 @@ const kubeProxyAgent = "kube-proxy"
 type KubeProxy struct {
 	Binary string // required
 	Mode   string // required: "nftables", "iptables" or "ipvs"
+	// Settings are what the proxies of all nodes are told; Config may say otherwise.
+	Settings cluster.Settings
 	// Config is optional: fields of a KubeProxyConfiguration that are taken over. Those by which the lab reaches it, and it
 	// the lab, are the lab's.
 	Config map[string]any
@@ -32,7 +38,6 @@ type KubeProxy struct {
 func (k KubeProxy) Profile() (Profile, error) {
 	config := map[string]any{}
 	merge(config, map[string]any{
-		"detectLocalMode": "NodeCIDR", // whatever addresses the nodes' pods have, one range covers those of a node
 		"conntrack": map[string]any{ // the machine's limits are not the lab's to set
 			"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s",
 		},
@@ -42,6 +47,7 @@ func (k KubeProxy) Profile() (Profile, error) {
 		"nftables": map[string]any{"minSyncPeriod": "10ms"},
 		"ipvs":     map[string]any{"minSyncPeriod": "10ms"},
 	})
+	merge(config, configuration(k.Settings))
 	merge(config, k.Config)
 	if len(k.Gates) > 0 {
 		gates := map[string]any{}
@@ -85,6 +91,39 @@ func (k KubeProxy) Profile() (Profile, error) {
 		}
 	}
 	return p, nil
+}
+
+// configuration is the part of a KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1) that says these settings.
+func configuration(s cluster.Settings) map[string]any {
+	section := func() map[string]any { return map[string]any{"masqueradeAll": s.MasqueradeAll} }
+	out := map[string]any{"detectLocalMode": string(s.DetectLocalMode), "iptables": section(), "nftables": section()}
+	out["iptables"].(map[string]any)["localhostNodePorts"] = !s.NoLocalhostNodePorts
+	switch s.DetectLocalMode {
+	case "":
+		out["detectLocalMode"] = string(cluster.DetectNodeCIDR) // whatever addresses the nodes' pods have, one range covers those of a node
+	case cluster.DetectClusterCIDR:
+		out["clusterCIDR"] = strings.Join(texts(s.ClusterCIDRs), ",")
+	case cluster.DetectNone: // has no word: it is the mode ClusterCIDR without a range (cmd/kube-proxy/app/server_linux.go: getLocalDetectors)
+		out["detectLocalMode"] = string(cluster.DetectClusterCIDR)
+	case cluster.DetectBridgeInterface:
+		out["detectLocal"] = map[string]any{"bridgeInterface": s.Interface}
+	case cluster.DetectInterfaceNamePrefix:
+		out["detectLocal"] = map[string]any{"interfaceNamePrefix": s.Interface}
+	}
+	switch {
+	case s.Primary:
+		out["nodePortAddresses"] = []string{"primary"}
+	case len(s.NodePortAddresses) > 0:
+		out["nodePortAddresses"] = texts(s.NodePortAddresses)
+	}
+	return out
+}
+
+func texts(ranges []netip.Prefix) (out []string) {
+	for _, r := range ranges {
+		out = append(out, r.String())
+	}
+	return out
 }
 
 // crampedRules is well below what fails with "Message too long".

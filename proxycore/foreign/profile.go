@@ -56,14 +56,15 @@ const BarrierKubeProxy = "kube-proxy"
 
 // Node is what a profile's templates may say.
 type Node struct {
-	Name         string         // the node's
-	IPs          []netip.Addr   // its addresses
-	PodCIDRs     []netip.Prefix // of its pods
-	ClusterCIDRs []netip.Prefix // of all nodes' pods
-	API          string         // the URL of the API server: plain HTTP on a loopback address
-	Dir          string         // the proxy's own folder
-	Metrics      netip.AddrPort // a free port of the node, for the proxy's metrics
-	Healthz      netip.AddrPort // another, for its health
+	Name         string           // the node's
+	IPs          []netip.Addr     // its addresses
+	PodCIDRs     []netip.Prefix   // of its pods
+	ClusterCIDRs []netip.Prefix   // of all nodes' pods
+	Settings     cluster.Settings // what the proxies of all nodes are told
+	API          string           // the URL of the API server: plain HTTP on a loopback address
+	Dir          string           // the proxy's own folder
+	Metrics      netip.AddrPort   // a free port of the node, for the proxy's metrics
+	Healthz      netip.AddrPort   // another, for its health
 }
 
 // Kubeconfig is the path of a kubeconfig that leads to the API server.

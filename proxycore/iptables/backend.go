@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"strings"
@@ -52,7 +53,7 @@ const unprivilegedRules = 200
 type Backend struct {
 	flavour string
 	limit   int
-	node    proxycore.NodeRules
+	node    proxycore.NodeRules // both sides have it
 	known   bool
 	sides   [2]*side // IPv4, IPv6
 	closed  bool
@@ -83,6 +84,12 @@ func New(o Options) (*Backend, error) {
 			return nil, fmt.Errorf("iptables is of flavour %s and ip6tables of flavour %s", b.flavour, flavour)
 		}
 		b.flavour, b.sides[i] = flavour, s
+		// Read once, as kube-proxy does; a kernel without connection tracking so far has no such sysctl (row CT-14).
+		v, err := s.tool.sysctl("net/netfilter/nf_conntrack_tcp_be_liberal")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("iptables: %w", err)
+		}
+		s.node = node{is6: s.is6, liberal: v == "1"}
 	}
 	if b.limit == 0 && b.flavour == nft && unprivileged() {
 		b.limit = unprivilegedRules
@@ -122,8 +129,12 @@ func (s *side) clear(limit int) error {
 	if err != nil {
 		return err
 	}
+	s.node.NodeRules = proxycore.NodeRules{}
+	if err := s.remember(k); err != nil {
+		return err
+	}
 	var inputs []string
-	for _, table := range []string{filter, nat} {
+	for _, table := range []string{nat, filter, mangle} { // who may not call is let in at no moment
 		var units []unit
 		for _, j := range slices.Backward(k.jumps) {
 			if j.table == table {
@@ -158,12 +169,12 @@ func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
 	l := s.lay(map[group]bool{groupOf(r): true})
 	end := dnat(to)
 	for _, it := range l.items {
-		if it.front != f {
+		if it.front != f || it.table != nat {
 			continue
 		}
 		rules, chain, first := []string{it.text}, it.chain, ""
 		if it.to != "" {
-			rules, chain, first = l.bodies[it.to].rules, it.to, "chain "+it.chain+" leads to "
+			rules, chain, first = l.bodies[place{nat, it.to}].rules, it.to, "chain "+it.chain+" leads to "
 		}
 		for _, rule := range slices.Backward(rules) { // the last: the one that chooses, not the one that remembers
 			if strings.HasSuffix(rule, end) {

@@ -37,7 +37,7 @@ func TestManyServices(t *testing.T) {
 func TestFullHeals(t *testing.T) {
 	node := podCIDRs("10.244.0.0/16")
 	lines := []string{"web 10.96.0.1:80/TCP here=10.244.1.2:80 10.244.2.1:80", "none 10.96.0.2:80/TCP"}
-	chain := chainName(route(lines[0]).Front)
+	chain := chainName(route(lines[0]).Front, inside)
 	eachFlavour(t, func(t *testing.T, flavour string) {
 		ns := namespace(t)
 		for _, damage := range []string{

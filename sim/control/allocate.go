@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"svclab/proxycore/cluster"
 )
@@ -136,8 +135,12 @@ func (s *State) defaultPod(o *corev1.Pod) error {
 
 func (s *State) givePodIP(o *corev1.Pod, node *cluster.Node) error {
 	if o.Spec.HostNetwork {
+		had := map[bool]bool{} // one a family, as the kubelet does
 		for _, a := range node.Addresses {
-			o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+			if !had[a.Is4()] {
+				o.Status.PodIPs = append(o.Status.PodIPs, corev1.PodIP{IP: a.String()})
+			}
+			had[a.Is4()] = true
 		}
 		return nil
 	}
@@ -178,88 +181,6 @@ func inside(cidr netip.Prefix, n int) netip.Addr {
 	b := base.As16()
 	binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+digits)
 	return netip.AddrFrom16(b)
-}
-
-// defaultAffinity: kube-proxy does not start without the timeout (pkg/apis/core/v1/defaults.go: SetDefaults_Service).
-func defaultAffinity(spec *corev1.ServiceSpec) {
-	timeout := corev1.DefaultClientIPServiceAffinitySeconds
-	switch c := spec.SessionAffinityConfig; {
-	case c == nil || c.ClientIP == nil:
-		spec.SessionAffinityConfig = &corev1.SessionAffinityConfig{ClientIP: &corev1.ClientIPConfig{TimeoutSeconds: &timeout}}
-	case c.ClientIP.TimeoutSeconds == nil:
-		c.ClientIP.TimeoutSeconds = &timeout
-	}
-}
-
-// defaultService does what the API server does (pkg/registry/core/service/storage/alloc.go), as far as packets show it.
-func (s *State) defaultService(o *corev1.Service) error {
-	spec := &o.Spec
-	if spec.Type == "" {
-		spec.Type = corev1.ServiceTypeClusterIP
-	}
-	for i := range spec.Ports {
-		p := &spec.Ports[i]
-		if p.Protocol == "" {
-			p.Protocol = corev1.ProtocolTCP
-		}
-		if p.TargetPort == (intstr.IntOrString{}) {
-			p.TargetPort = intstr.FromInt32(p.Port)
-		}
-	}
-	if spec.SessionAffinity == "" {
-		spec.SessionAffinity = corev1.ServiceAffinityNone
-	}
-	if spec.SessionAffinity == corev1.ServiceAffinityClientIP {
-		defaultAffinity(spec)
-	}
-	if spec.Type == corev1.ServiceTypeExternalName {
-		return nil
-	}
-	if spec.ClusterIP == "" && len(spec.ClusterIPs) > 0 {
-		spec.ClusterIP = spec.ClusterIPs[0]
-	}
-	if spec.ClusterIP == "" {
-		a, err := s.serviceIP(o)
-		if err != nil {
-			return err
-		}
-		spec.ClusterIP = a.String()
-	}
-	if len(spec.ClusterIPs) == 0 {
-		spec.ClusterIPs = []string{spec.ClusterIP}
-	}
-	if len(spec.IPFamilies) == 0 {
-		for _, text := range spec.ClusterIPs {
-			if a, ok := cluster.ParseAddr(text); ok {
-				spec.IPFamilies = append(spec.IPFamilies, familyOf(a))
-			}
-		}
-		if spec.ClusterIP == corev1.ClusterIPNone {
-			spec.IPFamilies = []corev1.IPFamily{map[bool]corev1.IPFamily{false: corev1.IPv4Protocol, true: corev1.IPv6Protocol}[s.ipv6]}
-		}
-	}
-	return nil
-}
-
-func familyOf(a netip.Addr) corev1.IPFamily {
-	if a.Is4() {
-		return corev1.IPv4Protocol
-	}
-	return corev1.IPv6Protocol
-}
-
-// serviceIP keeps what the Service has, or takes the first free one.
-func (s *State) serviceIP(o *corev1.Service) (netip.Addr, error) {
-	if old := s.snapshot.Service(cluster.Key{Namespace: o.Namespace, Name: o.Name}); old != nil && len(old.ClusterIPs) > 0 {
-		return old.ClusterIPs[0], nil
-	}
-	taken := map[netip.Addr]bool{}
-	for svc := range s.snapshot.Services() {
-		for _, a := range svc.ClusterIPs {
-			taken[a] = true
-		}
-	}
-	return s.firstFree("service/"+o.Name, serviceBase, 10, 60000, func(a netip.Addr) bool { return taken[a] })
 }
 
 // podReady is the kubelet's word; a pod with conditions but without Ready is not ready.

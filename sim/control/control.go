@@ -30,6 +30,8 @@ type State struct {
 	podIPs   map[netip.Addr]cluster.Key                   // who has, or had last, an address: none is given out twice
 	reserved map[netip.Addr]bool                          // written in the objects, now or later: never given out; shared
 	snapshot *cluster.Snapshot
+
+	reservedPorts map[int32]bool // NodePorts likewise
 }
 
 // New is the empty cluster; ipv6 says of which family are the addresses that it gives out.
@@ -142,7 +144,8 @@ func namespaced(ns *string) {
 }
 
 func (s *State) putNode(o *corev1.Node) error {
-	if _, ok := s.nodes[o.Name]; !ok {
+	old, zone := s.nodes[o.Name], s.zone(o.Name)
+	if old == nil {
 		s.order = append(s.order, o.Name)
 	}
 	if err := s.defaultNode(o); err != nil {
@@ -150,6 +153,9 @@ func (s *State) putNode(o *corev1.Node) error {
 	}
 	s.nodes[o.Name] = o
 	s.snapshot = s.snapshot.WithNode(o)
+	if s.zone(o.Name) != zone {
+		s.deriveAll() // the real controller does it with the next change of a Service or its pods
+	}
 	return nil
 }
 
@@ -174,7 +180,7 @@ func (s *State) putPod(o *corev1.Pod) error {
 func (s *State) putService(o *corev1.Service) error {
 	namespaced(&o.Namespace)
 	k := cluster.Key{Namespace: o.Namespace, Name: o.Name}
-	if err := s.defaultService(o); err != nil {
+	if err := s.defaultService(o, s.services[k]); err != nil {
 		return err
 	}
 	s.services[k] = o

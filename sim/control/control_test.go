@@ -101,7 +101,7 @@ func TestEndpointSlices(t *testing.T) {
 			"web-ipv4-1 IPv4 8080: a@n1+r+s b@n1 c@n1+s+t d@n1+t\n"},
 		{"publishNotReadyAddresses", unready,
 			[]runtime.Object{pod("b", ready("False")), pod("c", ready("False"), terminating)},
-			"web-ipv4-1 IPv4 8080: b@n1+r+s c@n1+r+s+t\n"},
+			"web-ipv4-1 IPv4 8080: b@n1+r c@n1+r+t\n"},
 		{"ended pods and strangers are none", service("web", intstr.FromInt32(8080)),
 			[]runtime.Object{pod("a"), pod("f", phase(corev1.PodFailed)), pod("s", phase(corev1.PodSucceeded)), pod("x", label("other"))},
 			"web-ipv4-1 IPv4 8080: a@n1+r+s\n"},

@@ -3,6 +3,7 @@ package control
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -38,6 +39,15 @@ func (s *State) derive(namespace string, was, is *corev1.Pod) {
 	slices.SortFunc(touched, cluster.Key.Compare)
 	for _, k := range touched {
 		s.deriveService(k)
+	}
+}
+
+// deriveAll brings the slices of every Service up to date.
+func (s *State) deriveAll() {
+	for _, keys := range s.byNS {
+		for k := range keys {
+			s.deriveService(k)
+		}
 	}
 }
 
@@ -96,7 +106,7 @@ func (s *State) slicesOf(svc *corev1.Service) (out []*discoveryv1.EndpointSlice)
 				order = append(order, id)
 				ports[id] = resolved
 			}
-			groups[id] = append(groups[id], endpoint(svc, p, ip))
+			groups[id] = append(groups[id], s.endpoint(svc, p, ip))
 		}
 		n := 0
 		add := func(ports []discoveryv1.EndpointPort, endpoints []discoveryv1.Endpoint) {
@@ -122,12 +132,25 @@ func newSlice(svc *corev1.Service, family corev1.IPFamily, n int, ports []discov
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: svc.Namespace,
 			Name:      fmt.Sprintf("%s-%s-%d", svc.Name, strings.ToLower(string(family)), n),
-			Labels:    map[string]string{discoveryv1.LabelServiceName: svc.Name, discoveryv1.LabelManagedBy: managedBy},
+			Labels:    sliceLabels(svc),
 		},
 		AddressType: discoveryv1.AddressType(family),
 		Ports:       ports,
 		Endpoints:   endpoints,
 	}
+}
+
+// sliceLabels are the Service's, but for those that are the controller's: whether it is headless goes by the cluster IP, not
+// by the Service's own label (k8s.io/endpointslice/utils.go setEndpointSliceLabels).
+func sliceLabels(svc *corev1.Service) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, svc.Labels)
+	delete(out, corev1.IsHeadlessService)
+	if svc.Spec.ClusterIP == corev1.ClusterIPNone || svc.Spec.ClusterIP == "" {
+		out[corev1.IsHeadlessService] = ""
+	}
+	out[discoveryv1.LabelServiceName], out[discoveryv1.LabelManagedBy] = svc.Name, managedBy
+	return out
 }
 
 func podIP(p *corev1.Pod, family corev1.IPFamily) string {
@@ -139,18 +162,53 @@ func podIP(p *corev1.Pod, family corev1.IPFamily) string {
 	return ""
 }
 
-// endpoint has the conditions of k8s.io/endpointslice/utils.go podToEndpoint.
-func endpoint(svc *corev1.Service, p *corev1.Pod, ip string) discoveryv1.Endpoint {
-	serving := svc.Spec.PublishNotReadyAddresses || podReady(p)
+// endpoint is that of k8s.io/endpointslice/utils.go podToEndpoint, with the hints of trafficdist/trafficdist.go.
+func (s *State) endpoint(svc *corev1.Service, p *corev1.Pod, ip string) discoveryv1.Endpoint {
+	serving := podReady(p)
 	terminating := p.DeletionTimestamp != nil
 	ready := svc.Spec.PublishNotReadyAddresses || serving && !terminating
 	node := p.Spec.NodeName
-	return discoveryv1.Endpoint{
+	e := discoveryv1.Endpoint{
 		Addresses:  []string{ip},
 		Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating},
 		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: p.Namespace, Name: p.Name, UID: p.UID},
 		NodeName:   &node,
 	}
+	if zone := s.zone(node); zone != "" {
+		e.Zone = &zone
+	}
+	if ready && svc.Spec.TrafficDistribution != nil {
+		e.Hints = hints(*svc.Spec.TrafficDistribution, e)
+	}
+	return e
+}
+
+// zone is a node's; empty when it has none, or is not there.
+func (s *State) zone(node string) string {
+	if n := s.nodes[node]; n != nil {
+		return n.Labels[corev1.LabelTopologyZone]
+	}
+	return ""
+}
+
+// hints say which zone, or node, a ready endpoint is for; without such a wish none. PreferClose is the older name of
+// PreferSameZone, and nobody prefers a node without preferring its zone.
+func hints(distribution string, e discoveryv1.Endpoint) *discoveryv1.EndpointHints {
+	var h discoveryv1.EndpointHints
+	switch distribution {
+	case corev1.ServiceTrafficDistributionPreferSameNode:
+		h.ForNodes = []discoveryv1.ForNode{{Name: *e.NodeName}}
+	case corev1.ServiceTrafficDistributionPreferSameZone, corev1.ServiceTrafficDistributionPreferClose:
+	default:
+		return nil
+	}
+	if e.Zone != nil {
+		h.ForZones = []discoveryv1.ForZone{{Name: *e.Zone}}
+	}
+	if h.ForZones == nil && h.ForNodes == nil {
+		return nil
+	}
+	return &h
 }
 
 // resolvePorts finds the numbers of the target ports in one pod; a name that the pod does not have leaves that port out

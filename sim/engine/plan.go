@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -17,32 +18,37 @@ import (
 // plan is a scenario played through the control plane before anything is built: every state it will have, and every
 // place it will need. Pure: what cannot be planned is found before a namespace is made.
 type plan struct {
-	states   []*control.State // 0 is the start
-	after    []int            // for each step the state that is in force after it
+	states   []*cluster.Snapshot // 0 is the start
+	after    []int               // for each step the state that is in force after it
 	before   []int
 	topology *world.Topology
 	places   map[netip.Addr]world.Place // who has an address
-	family   scenario.Family
+	families []scenario.Family
+	// twins are the probes of a dual scenario's IPv6 image, by those of the scenario.
+	twins map[*scenario.Probe]*scenario.Probe
 }
 
 func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
-	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
-	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).With(objects(sc.Objects)...)
+	if sc.Twin != nil {
+		return dual(sc, mode)
+	}
+	p := &plan{places: map[netip.Addr]world.Place{}, families: []scenario.Family{sc.Family}}
+	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).ReservePorts(writtenPorts(sc)...).With(objects(sc.Objects)...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sc.File, err)
 	}
-	p.states = []*control.State{start}
+	states := []*control.State{start}
 	now := 0
 	for i := range sc.Steps {
 		s := &sc.Steps[i]
 		p.before = append(p.before, now)
 		if s.Change != nil {
-			next, err := play(p.states[now], s.Change)
+			next, err := play(states[now], s.Change)
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", sc.File, s.Line, err)
 			}
-			p.states = append(p.states, next)
-			now = len(p.states) - 1
+			states = append(states, next)
+			now = len(states) - 1
 			if s.Change.Repeat > 1 && s.Change.Repeat%2 == 0 {
 				p.after = append(p.after, now)
 				now = p.before[i] // made and taken back: at the end it is as before
@@ -51,7 +57,10 @@ func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
 		}
 		p.after = append(p.after, now)
 	}
-	if err := p.survey(sc); err != nil {
+	for _, s := range states {
+		p.states = append(p.states, s.Snapshot())
+	}
+	if err := p.survey(sc, states); err != nil {
 		return nil, err
 	}
 	p.topology.Settings, p.topology.Mode, p.topology.MTU = sc.Settings, mode, sc.MTU
@@ -65,14 +74,47 @@ func objects(list []scenario.Object) (out []runtime.Object) {
 	return out
 }
 
-// written is every address that the scenario gives to some object at any time.
-func written(sc *scenario.Scenario) (addrs []netip.Addr) {
+// everyObject is what the scenario writes for any time.
+func everyObject(sc *scenario.Scenario) []runtime.Object {
 	all := objects(sc.Objects)
 	for i := range sc.Steps {
 		if c := sc.Steps[i].Change; c != nil {
 			all = append(all, objects(c.Apply)...)
 		}
 	}
+	return all
+}
+
+// writtenPorts is every NodePort that the scenario gives to some Service at any time.
+func writtenPorts(sc *scenario.Scenario) (ports []int32) {
+	add := func(spec *corev1.ServiceSpec) {
+		for _, p := range spec.Ports {
+			ports = append(ports, p.NodePort)
+		}
+		ports = append(ports, spec.HealthCheckNodePort)
+	}
+	for _, o := range everyObject(sc) {
+		if svc, ok := o.(*corev1.Service); ok {
+			add(&svc.Spec)
+		}
+	}
+	for i := range sc.Steps {
+		c := sc.Steps[i].Change
+		if c == nil {
+			continue
+		}
+		for _, m := range c.Merge {
+			var svc corev1.Service
+			if m.Ref.Kind == "service" && json.Unmarshal(m.JSON, &svc) == nil { // a patch that does not fit is told when it is made
+				add(&svc.Spec)
+			}
+		}
+	}
+	return ports
+}
+
+// written is every address that the scenario gives to some object at any time.
+func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 	add := func(texts ...string) {
 		for _, t := range texts {
 			if a, ok := cluster.ParseAddr(t); ok {
@@ -80,7 +122,7 @@ func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 			}
 		}
 	}
-	for _, o := range all {
+	for _, o := range everyObject(sc) {
 		switch o := o.(type) {
 		case *corev1.Node:
 			for _, a := range o.Status.Addresses {
@@ -94,6 +136,10 @@ func written(sc *scenario.Scenario) (addrs []netip.Addr) {
 		case *corev1.Service:
 			add(o.Spec.ClusterIP)
 			add(o.Spec.ClusterIPs...)
+			add(o.Spec.ExternalIPs...)
+			for _, in := range o.Status.LoadBalancer.Ingress {
+				add(in.IP)
+			}
 		}
 	}
 	for _, c := range sc.Clients {
@@ -124,17 +170,17 @@ func play(s *control.State, c *scenario.Change) (*control.State, error) {
 }
 
 // survey collects the places of all states.
-func (p *plan) survey(sc *scenario.Scenario) error {
+func (p *plan) survey(sc *scenario.Scenario, states []*control.State) error {
 	t := &world.Topology{}
 	p.topology = t
-	for _, s := range p.states {
+	for _, s := range states {
 		for _, n := range s.Nodes() {
 			if err := add(&t.Nodes, nodeHost(n)); err != nil {
 				return err
 			}
 		}
 	}
-	for i, s := range p.states {
+	for i, s := range states {
 		for _, pod := range s.Pods() {
 			if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 				continue // it has no network any more, and its address may be another's
@@ -156,7 +202,7 @@ func (p *plan) survey(sc *scenario.Scenario) error {
 	}
 	for _, hosts := range [][]world.Host{t.Nodes, t.Pods, t.Clients} {
 		for _, h := range hosts {
-			for _, a := range h.Addrs {
+			for _, a := range slices.Concat(h.Addrs, h.More) {
 				if other, taken := p.places[a]; taken && !h.HostNetwork {
 					return fmt.Errorf("%s: %s and %s have the same address %s; a deleted pod stays alive in the lab, so give the later one another", sc.File, other, h.Place, a)
 				} else if !taken {
@@ -176,8 +222,8 @@ func add(list *[]world.Host, h world.Host) error {
 		if have.Place != h.Place {
 			continue
 		}
-		if !slices.Equal(have.Addrs, h.Addrs) || have.Node != h.Node {
-			return fmt.Errorf("%s has %v on node %q in one state and %v on node %q in another; give the second another name", h.Place, have.Addrs, have.Node, h.Addrs, h.Node)
+		if was, is := slices.Concat(have.Addrs, have.More), slices.Concat(h.Addrs, h.More); !slices.Equal(was, is) || have.Node != h.Node {
+			return fmt.Errorf("%s has %v on node %q in one state and %v on node %q in another; give the second another name", h.Place, was, have.Node, is, h.Node)
 		}
 		for _, l := range h.Listen {
 			if !slices.Contains(have.Listen, l) {
@@ -231,7 +277,7 @@ func podHost(pod *corev1.Pod) world.Host {
 // targets is where a pod that declares no ports must serve: wherever a Service leads to it. A pod that declares ports
 // serves there and nowhere else, so that a wrong targetPort shows.
 func (p *plan) targets(state int, pod *corev1.Pod) (ports []world.Port) {
-	s := p.states[state].Snapshot()
+	s := p.states[state]
 	for svc := range s.Services() {
 		for sl := range s.Slices(svc.Key) {
 			for _, e := range sl.Object.Endpoints {

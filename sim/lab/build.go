@@ -3,6 +3,7 @@ package lab
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +15,7 @@ import (
 const underlayDev = "eth0"
 
 func (l *Lab) buildUnderlay() (err error) {
-	if l.segment, err = wire.NewSegment("underlay"); err != nil {
+	if l.segment, err = wire.NewSegment("underlay", l.topology.MTU); err != nil {
 		return err
 	}
 	l.sink, err = wire.NewSink(l.segment, sink4, sink6)
@@ -28,7 +29,7 @@ func (l *Lab) attach(h *world.Host, sysctls func(*nsnet.NS) error) (*place, erro
 	if err != nil {
 		return nil, err
 	}
-	p := &place{host: h, ns: ns}
+	p := &place{host: h, ns: ns, ports: &portAllocator{}}
 	l.places[h.Place] = p
 	if err := sysctls(ns); err != nil {
 		return nil, err
@@ -38,6 +39,11 @@ func (l *Lab) attach(h *world.Host, sysctls func(*nsnet.NS) error) (*place, erro
 	}
 	for _, a := range h.Addrs {
 		if err := wire.Addr(ns, underlayDev, netip.PrefixFrom(a, a.BitLen())); err != nil {
+			return nil, err
+		}
+	}
+	for _, a := range h.More {
+		if err := wire.FurtherAddr(ns, underlayDev, netip.PrefixFrom(a, a.BitLen())); err != nil {
 			return nil, err
 		}
 	}
@@ -61,7 +67,7 @@ func (l *Lab) buildNodes() error {
 				continue
 			}
 			peer := &t.Nodes[j]
-			if err := onLink(n.ns, peer.Addrs); err != nil {
+			if err := onLink(n.ns, peer.Addrs, peer.More); err != nil {
 				return err
 			}
 			for _, cidr := range peer.PodCIDRs {
@@ -88,8 +94,8 @@ func (l *Lab) buildNodes() error {
 	return nil
 }
 
-func onLink(ns *nsnet.NS, addrs []netip.Addr) error {
-	for _, a := range addrs {
+func onLink(ns *nsnet.NS, addrs ...[]netip.Addr) error {
+	for _, a := range slices.Concat(addrs...) {
 		if err := wire.Route(ns, wire.RouteSpec{Dst: netip.PrefixFrom(a, a.BitLen()), Dev: underlayDev}); err != nil {
 			return err
 		}
@@ -122,7 +128,7 @@ func (l *Lab) buildClients() error {
 		}
 		for j := range t.Nodes {
 			gateway := &t.Nodes[j]
-			if err := onLink(p.ns, gateway.Addrs); err != nil {
+			if err := onLink(p.ns, gateway.Addrs, gateway.More); err != nil {
 				return err
 			}
 			for _, via := range gateway.Addrs {
@@ -157,14 +163,14 @@ func (l *Lab) buildPods() error {
 			return fmt.Errorf("%s is on node %s, which the topology does not have", h.Place, h.Node)
 		}
 		if h.HostNetwork {
-			l.places[h.Place] = &place{host: h, ns: on.ns, node: on.node}
+			l.places[h.Place] = &place{host: h, ns: on.ns, node: on.node, ports: on.ports}
 			continue
 		}
 		ns, err := nsnet.New(h.Place.String())
 		if err != nil {
 			return err
 		}
-		l.places[h.Place] = &place{host: h, ns: ns, node: on.node}
+		l.places[h.Place] = &place{host: h, ns: ns, node: on.node, ports: &portAllocator{}}
 		if err := wire.HostSysctls(ns); err != nil {
 			return err
 		}

@@ -12,7 +12,7 @@ import (
 // outside client enters by.
 func (l *Lab) translator(f world.Flow) *node {
 	for _, n := range l.nodes { // of a NodePort: the node whose address was called
-		if n.host.AddrOf(f.To.Addr()) == f.To.Addr() {
+		if n.host.Has(f.To.Addr()) {
 			return n
 		}
 	}

@@ -76,8 +76,12 @@ type node struct {
 type place struct {
 	host  *world.Host
 	ns    *nsnet.NS
-	node  *node // pods: theirs; nodes: themselves; clients: nil
-	ports portAllocator
+	node  *node                   // pods: theirs; nodes: themselves; clients: nil
+	ports *portAllocator          // of the namespace: raw sockets reserve no port
+	sctp  map[netip.AddrPort]bool // where it serves SCTP
+
+	pings   sync.Once
+	pingErr error
 }
 
 // Open builds the lab: namespaces, wires, servers, proxies; no state is applied yet. When it fails it leaves nothing.

@@ -44,7 +44,7 @@ func topology() *world.Topology {
 		}
 		return out
 	}
-	serve := []world.Port{{Proto: cluster.TCP, Port: 5000}, {Proto: cluster.UDP, Port: 5000}}
+	serve := []world.Port{{Proto: cluster.TCP, Port: 5000}, {Proto: cluster.UDP, Port: 5000}, {Proto: cluster.SCTP, Port: 5000}}
 	return &world.Topology{
 		Nodes: []world.Host{
 			{Place: node1, Addrs: addrs("192.168.50.1", "fd00:192:168:50::1"), PodCIDRs: cidrs("10.1.1.0/24", "fd00:10:1:1::/64")},
@@ -63,13 +63,17 @@ func topology() *world.Topology {
 func state(endpoints ...int) *cluster.Snapshot {
 	s := (*cluster.Snapshot)(nil)
 	for i := 1; i <= 2; i++ {
-		s = s.WithNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i)}})
+		s = s.WithNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("node-%d", i)},
+			Spec: corev1.NodeSpec{PodCIDRs: []string{fmt.Sprintf("10.1.%d.0/24", i), fmt.Sprintf("fd00:10:1:%d::/64", i)}},
+			Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
+				{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("192.168.50.%d", i)},
+				{Type: corev1.NodeInternalIP, Address: fmt.Sprintf("fd00:192:168:50::%d", i)}}}})
 	}
 	svc := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"},
 		Spec: corev1.ServiceSpec{ClusterIPs: []string{"10.96.0.1", "fd00:10:96::1"}}}
 	s4 := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web4", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}, AddressType: "IPv4"}
 	s6 := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web6", Labels: map[string]string{discoveryv1.LabelServiceName: "web"}}, AddressType: "IPv6"}
-	for _, proto := range []corev1.Protocol{"TCP", "UDP"} {
+	for _, proto := range []corev1.Protocol{"TCP", "UDP", "SCTP"} {
 		name, number := string(proto), int32(5000)
 		svc.Spec.Ports = append(svc.Spec.Ports, corev1.ServicePort{Name: name, Protocol: proto, Port: 80})
 		port := discoveryv1.EndpointPort{Name: &name, Protocol: &proto, Port: &number}
@@ -85,12 +89,16 @@ func state(endpoints ...int) *cluster.Snapshot {
 
 func open(t *testing.T, proxy string) *lab.Lab {
 	t.Helper()
+	return openOf(t, proxy, topology())
+}
+
+func openOf(t *testing.T, proxy string, top *world.Topology) *lab.Lab {
+	t.Helper()
 	nstest.Need(t, "nftables", "veth", "bridge")
 	p, err := proxies.Find(proxy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	top := topology()
 	l, err := lab.Open(t.Context(), lab.Options{Topology: top, Proxy: p.Opener(top)})
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +151,7 @@ func TestClusterIPFromEverywhere(t *testing.T) {
 				{laptop, "", node},
 				{laptop, "node-2", pick("192.168.50.2", "fd00:192:168:50::2")},
 			} {
-				for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP} {
+				for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP} {
 					o := send(t, l, world.Flow{From: tt.from, Via: tt.via, To: vip, Proto: proto})
 					if o.Outcome != world.Answered || o.Server != netip.AddrPortFrom(server, 5000) || o.Source.Addr() != tt.seen || o.Peer != vip {
 						t.Errorf("%s via %q → %s/%s: %+v; want an answer from %s that saw %s", tt.from, tt.via, vip, proto, o, server, tt.seen)
@@ -167,10 +175,10 @@ func TestRefusedSilentAndLeaked(t *testing.T) {
 	}
 	for family, vip := range vips {
 		for _, from := range []world.Place{client, node1, laptop} {
-			for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP} {
+			for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP} {
 				o := send(t, l, world.Flow{From: from, To: vip, Proto: proto, Wait: 400 * time.Millisecond})
 				want := world.Refused
-				if from == node1 && proto == cluster.UDP {
+				if from == node1 && proto != cluster.TCP { // which has no send to be refused
 					want = world.Denied
 				}
 				if o.Outcome != want || o.Took > 300*time.Millisecond {
@@ -182,13 +190,20 @@ func TestRefusedSilentAndLeaked(t *testing.T) {
 			}
 		}
 		nowhere := netip.AddrPortFrom(vip.Addr().Next(), 80)
-		o := send(t, l, world.Flow{From: client, To: nowhere, Proto: cluster.TCP, Wait: 100 * time.Millisecond})
-		if o.Outcome != world.Silent || !o.Leaked {
-			t.Errorf("%s: %s, leaked %v: an address that nobody handles leaves by the default route", family, o.Outcome, o.Leaked)
+		for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP, cluster.ICMP} {
+			if proto == cluster.ICMP {
+				nowhere = netip.AddrPortFrom(nowhere.Addr(), 0)
+			}
+			o := send(t, l, world.Flow{From: client, To: nowhere, Proto: proto, Wait: 100 * time.Millisecond})
+			if o.Outcome != world.Silent || !o.Leaked {
+				t.Errorf("%s %s: %s, leaked %v: an address that nobody handles leaves by the default route", family, proto, o.Outcome, o.Leaked)
+			}
 		}
 		deaf := netip.AddrPortFrom(map[bool]netip.Addr{false: addrs("10.1.1.30")[0], true: addrs("fd00:10:1:1::30")[0]}[vip.Addr().Is6()], 81)
-		if o := send(t, l, world.Flow{From: client, To: deaf, Proto: cluster.TCP}); o.Outcome != world.Reset {
-			t.Errorf("%s: a port where nobody listens: %s, want reset", family, o.Outcome)
+		for proto, want := range map[cluster.Proto]world.Outcome{cluster.TCP: world.Reset, cluster.UDP: world.Refused, cluster.SCTP: world.Reset} {
+			if o := send(t, l, world.Flow{From: client, To: deaf, Proto: proto}); o.Outcome != want {
+				t.Errorf("%s: a %s port where nobody listens: %s, want %s", family, proto, o.Outcome, want)
+			}
 		}
 	}
 	if late := l.Late(); len(late) != 0 {

@@ -48,7 +48,7 @@ func TestLateAnswersAreSeen(t *testing.T) {
 		n, from, err := udp.ReadFromUDPAddrPort(b)
 		if err == nil {
 			time.Sleep(delay)
-			_, _ = udp.WriteToUDPAddrPort([]byte(answer(strings.TrimSpace(string(b[:n])), to, from)), from)
+			_, _ = udp.WriteToUDPAddrPort([]byte(padded(answer(strings.TrimSpace(string(b[:n])), to, from), 0)), from)
 		}
 	}()
 	tcp, err := l.places[slow].ns.ListenTCP(to)
@@ -64,7 +64,7 @@ func TestLateAnswersAreSeen(t *testing.T) {
 		defer c.Close()
 		line, _ := bufio.NewReader(c).ReadString('\n')
 		time.Sleep(delay)
-		_, _ = io.WriteString(c, answer(strings.TrimSpace(line), to, to))
+		_, _ = io.WriteString(c, padded(answer(strings.TrimSpace(line), to, to), 0))
 		time.Sleep(delay)
 	}()
 	for _, proto := range []cluster.Proto{cluster.UDP, cluster.TCP} {

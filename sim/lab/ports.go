@@ -15,9 +15,10 @@ import (
 // Source ports of clients: above the servers' ports of most scenarios.
 const firstPort, lastPort = 20000, 65535
 
-// portAllocator gives each flow of a place to one address a source port that none had before: the kernel chooses an
+// portAllocator gives each flow of a namespace to one address a source port that none had before: the kernel chooses an
 // endpoint by connection, so a port used twice would be the same choice counted twice. TCP may come round again, since
-// its connections end by RST and the kernel forgets them; UDP entries live on, so UDP runs out.
+// its connections end by RST and the kernel forgets them, and so may SCTP, whose half-open associations are forgotten in 3 s, and
+// echoes, which are no choice; UDP entries live on, so UDP runs out.
 type portAllocator struct {
 	mu   sync.Mutex
 	next map[portKey]int
@@ -46,6 +47,15 @@ func (a *portAllocator) take(f world.Flow) (uint16, error) {
 
 // bind gives the socket its source address and port. A port that a server of this namespace holds is passed over.
 func (p *place) bind(fd int, from netip.Addr, f world.Flow) (netip.AddrPort, error) {
+	if f.Proto == cluster.SCTP {
+		port, err := f.SourcePort, error(nil)
+		if port == 0 {
+			if port, err = p.ports.take(f); err != nil {
+				return netip.AddrPort{}, err
+			}
+		}
+		return netip.AddrPortFrom(from, port), unix.Bind(fd, sockaddr(netip.AddrPortFrom(from, 0))) // a raw socket has no port
+	}
 	if f.SourcePort != 0 {
 		at := netip.AddrPortFrom(from, f.SourcePort)
 		return at, unix.Bind(fd, sockaddr(at))

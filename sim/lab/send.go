@@ -1,13 +1,10 @@
 package lab
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -101,15 +98,14 @@ func (l *Lab) ask(ctx context.Context, s *socket, f world.Flow, fresh bool) (wor
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	text, err := s.exchange(f, word, deadline, fresh)
+	r, err := s.exchange(f, word, deadline, fresh)
 	o.Took = time.Since(o.At)
 	if err == nil {
-		o.Outcome, o.Peer = world.Answered, s.peer
-		o.Server, o.Source, err = parseAnswer(text, word)
+		o.Outcome, o.Server, o.Source, o.Peer = world.Answered, r.server, r.source, r.peer
 		if f.Session == "" {
 			s.close()
 		}
-		return o, err
+		return o, nil
 	}
 	if ctx.Err() != nil {
 		if f.Session == "" {
@@ -126,7 +122,7 @@ func (l *Lab) ask(ctx context.Context, s *socket, f world.Flow, fresh bool) (wor
 	}
 	seen.Client, seen.At, seen.Took = o.Client, o.At, o.Took
 	if seen.Outcome == world.Silent {
-		seen.Leaked = l.sink.Saw(uint8(f.Proto), netip.AddrPortFrom(netip.Addr{}, s.local.Port()), f.To) > 0
+		seen.Leaked = l.sink.Saw(s.wireProto(), netip.AddrPortFrom(netip.Addr{}, s.local.Port()), f.To) > 0
 	}
 	switch {
 	case f.Session != "":
@@ -138,76 +134,6 @@ func (l *Lab) ask(ctx context.Context, s *socket, f world.Flow, fresh bool) (wor
 		s.close()
 	}
 	return seen, nil
-}
-
-// exchange returns the answer's text, or the socket's error.
-func (s *socket) exchange(f world.Flow, word string, deadline time.Time, fresh bool) (string, error) {
-	if fresh {
-		if err := s.connect(deadline); err != nil {
-			return "", err
-		}
-	} else {
-		if err := s.file.SetDeadline(deadline); err != nil {
-			return "", err
-		}
-		s.forget()
-	}
-	request := word
-	if pad := f.Size - len(word) - 2; pad > 0 {
-		request += " " + strings.Repeat("x", pad)
-	}
-	if err := s.send([]byte(request + "\n")); err != nil {
-		return "", err
-	}
-	return s.hear(word)
-}
-
-// forget drops the errors and answers that belong to earlier flows of a session.
-func (s *socket) forget() {
-	for range 16 {
-		if _, ok := s.icmpError(); !ok {
-			break
-		}
-	}
-	if s.proto != cluster.UDP {
-		return
-	}
-	_ = s.raw.Control(func(fd uintptr) {
-		_, _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
-		var b [2048]byte
-		for range 64 {
-			if _, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_DONTWAIT); err != nil {
-				return
-			}
-		}
-	})
-}
-
-func (s *socket) hear(word string) (string, error) {
-	var buf [2048]byte
-	have := 0
-	for {
-		n, err := s.receive(buf[have:])
-		if err != nil {
-			return "", err
-		}
-		if s.proto == cluster.UDP {
-			if text := string(buf[:n]); strings.HasPrefix(text, word+" ") {
-				return text, nil
-			}
-			continue // an answer to an earlier datagram of this session
-		}
-		if n == 0 {
-			return "", unix.ECONNRESET // the server hung up without a word
-		}
-		have += n
-		if i := bytes.IndexByte(buf[:have], '\n'); i >= 0 {
-			return string(buf[:i]), nil
-		}
-		if have == len(buf) {
-			return "", errors.New("an answer without end")
-		}
-	}
 }
 
 // Late looks once more at every flow that was called Silent since the last call, and then closes their sockets.
@@ -229,7 +155,7 @@ func (l *Lab) Late() []world.LateAnswer {
 // look asks whether anything has arrived meanwhile. A TCP connection that came up late is asked who is there.
 func (p *parked) look() (world.Observation, bool) {
 	const moment = 100 * time.Millisecond
-	o := world.Observation{Client: p.s.local, Peer: p.s.peer, At: p.at}
+	o := world.Observation{Client: p.s.local, At: p.at}
 	if p.s.proto == cluster.TCP {
 		connected := false
 		_ = p.s.raw.Control(func(fd uintptr) {
@@ -239,19 +165,18 @@ func (p *parked) look() (world.Observation, bool) {
 		if !connected {
 			return o, false
 		}
-		if p.s.file.SetDeadline(time.Now().Add(moment)) != nil || p.s.send([]byte(p.word+"\n")) != nil {
+		if p.s.file.SetDeadline(time.Now().Add(moment)) != nil || p.s.send(p.s.request(p.word, p.flow.Size)) != nil {
 			return o, false
 		}
 	} else if p.s.file.SetDeadline(time.Now().Add(time.Millisecond)) != nil {
 		return o, false
 	}
-	text, err := p.s.hear(p.word)
+	r, err := p.s.hear(p.word, p.flow.Size)
 	if err != nil {
 		return o, false
 	}
-	o.Server, o.Source, err = parseAnswer(text, p.word)
-	o.Outcome, o.Took = world.Answered, time.Since(p.at)
-	return o, err == nil
+	o.Outcome, o.Server, o.Source, o.Peer, o.Took = world.Answered, r.server, r.source, r.peer, time.Since(p.at)
+	return o, true
 }
 
 func (l *Lab) closeSockets() {

@@ -7,30 +7,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"strings"
 
 	"svclab/proxycore/cluster"
 	"svclab/sim/world"
 )
-
-// The protocol of the pods' servers: a request is one line (TCP) or one datagram (UDP) that starts with a word of the
-// client's choice; the answer is the same word, the server's own address and the client's as the server sees it.
-
-func answer(word string, server, source netip.AddrPort) string {
-	return word + " " + server.String() + " " + source.String() + "\n"
-}
-
-func parseAnswer(text, word string) (server, source netip.AddrPort, err error) {
-	parts := strings.Fields(text)
-	if len(parts) != 3 || parts[0] != word {
-		return server, source, fmt.Errorf("strange answer %q to %q", text, word)
-	}
-	if server, err = netip.ParseAddrPort(parts[1]); err != nil {
-		return server, source, err
-	}
-	source, err = netip.ParseAddrPort(parts[2])
-	return server, source, err
-}
 
 // serve opens the servers of all pods. Their goroutines end when Close closes the sockets.
 func (l *Lab) serve() error {
@@ -44,11 +24,12 @@ func (l *Lab) serve() error {
 			}
 		}
 	}
-	return nil
+	return l.respond()
 }
 
 func (l *Lab) listen(h *world.Host, at netip.AddrPort, proto cluster.Proto) error {
-	ns := l.places[h.Place].ns
+	p := l.places[h.Place]
+	ns := p.ns
 	switch proto {
 	case cluster.TCP:
 		ln, err := ns.ListenTCP(at)
@@ -63,8 +44,16 @@ func (l *Lab) listen(h *world.Host, at netip.AddrPort, proto cluster.Proto) erro
 			return err
 		}
 		_ = c.SetReadBuffer(4 << 20) // best effort: capped by net.core.rmem_max when unprivileged
+		if err := answersFragment(c, at.Addr()); err != nil {
+			return err
+		}
 		l.servers = append(l.servers, c)
 		go serveUDP(c, at)
+	case cluster.SCTP:
+		if p.sctp == nil {
+			p.sctp = map[netip.AddrPort]bool{}
+		}
+		p.sctp[at] = true
 	default:
 		return fmt.Errorf("%s cannot serve %s: this lab has no %s servers", h.Place, at, proto)
 	}
@@ -94,8 +83,11 @@ func answerTCP(c net.Conn) {
 		if err != nil {
 			return
 		}
-		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if _, err := io.WriteString(c, answer(word, unmap(server), unmap(source))); err != nil {
+		word, ok := whole(line, requestFields)
+		if !ok {
+			return
+		}
+		if _, err := io.WriteString(c, padded(answer(word, unmap(server), unmap(source)), len(line))); err != nil {
 			return
 		}
 	}
@@ -111,9 +103,22 @@ func serveUDP(c *net.UDPConn, server netip.AddrPort) {
 		if err != nil {
 			continue // an ICMP error for an earlier answer
 		}
-		word, _, _ := strings.Cut(strings.TrimSpace(string(buf[:n])), " ")
-		_, _ = c.WriteToUDPAddrPort([]byte(answer(word, server, unmap(source))), source) // a lost client is judged by its flow
+		if word, ok := whole(string(buf[:n]), requestFields); ok {
+			_, _ = c.WriteToUDPAddrPort([]byte(padded(answer(word, server, unmap(source)), n)), source) // a lost client is judged by its flow
+		}
 	}
+}
+
+func answersFragment(c *net.UDPConn, at netip.Addr) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var result error
+	if err := raw.Control(func(fd uintptr) { result = letFragment(int(fd), afOf(at)) }); err != nil {
+		return err
+	}
+	return result
 }
 
 func unmap(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()) }

@@ -33,6 +33,10 @@ type icmp struct {
 	kind, code uint8
 }
 
+func (i icmp) Error() string {
+	return fmt.Sprintf("ICMP type %d code %d from %s", i.kind, i.code, i.from)
+}
+
 // portUnreachable is what REJECT sends: ICMP type 3 code 3, ICMPv6 type 1 code 4.
 func (i icmp) portUnreachable(is6 bool) bool {
 	if is6 {
@@ -43,17 +47,24 @@ func (i icmp) portUnreachable(is6 bool) bool {
 
 func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 	from := p.host.AddrOf(f.To.Addr())
-	typ := unix.SOCK_STREAM
-	if f.Proto == cluster.UDP {
-		typ = unix.SOCK_DGRAM
-	} else if f.Proto != cluster.TCP {
-		return nil, fmt.Errorf("flow %s: this lab sends TCP and UDP", f)
+	if f.To.Addr().IsLoopback() {
+		from = loopback(f.To.Addr())
+	}
+	if !from.IsValid() && f.Proto == cluster.SCTP {
+		return nil, fmt.Errorf("%s has no address of the family of %s", f.From, f.To)
 	}
 	domain, level, recverr := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if f.To.Addr().Is6() {
 		domain, level, recverr = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
 	}
-	fd, err := p.ns.Socket(domain, typ, 0)
+	typ, proto, err := p.kind(f)
+	if err == nil {
+		err = l.lostByRight(f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("flow %s: %w", f, err)
+	}
+	fd, err := p.ns.Socket(domain, typ, proto)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +76,14 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 	if err := unix.SetsockoptInt(fd, level, recverr, 1); err != nil {
 		return fail(err)
 	}
-	if f.Proto == cluster.TCP {
+	switch f.Proto {
+	case cluster.TCP:
 		// Closed by RST: no TIME_WAIT is left, so 100,000 flows do not run out of ports.
 		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+			return fail(err)
+		}
+	case cluster.UDP:
+		if err := letFragment(fd, domain); err != nil {
 			return fail(err)
 		}
 	}
@@ -81,12 +97,60 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 			return fail(err)
 		}
 	}
+	if f.Proto == cluster.SCTP {
+		if err := onlyAssociation(fd, s.local, s.peer); err != nil {
+			return fail(err)
+		}
+	}
 	s.file = os.NewFile(uintptr(fd), f.String())
 	if s.raw, err = s.file.SyscallConn(); err != nil {
 		s.file.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// kind is what socket(2) is asked for.
+func (p *place) kind(f world.Flow) (typ, proto int, err error) {
+	switch f.Proto {
+	case cluster.TCP:
+		return unix.SOCK_STREAM, 0, nil
+	case cluster.UDP:
+		return unix.SOCK_DGRAM, 0, nil
+	case cluster.SCTP:
+		switch {
+		case f.Session != "":
+			err = errors.New("a session over SCTP would be an association, and this lab sends no more than its INIT")
+		case f.Size != 0:
+			err = errors.New("an INIT has no payload, so no size")
+		}
+		return unix.SOCK_RAW, unix.IPPROTO_SCTP, err
+	case cluster.ICMP:
+		if f.Size != 0 || f.To.Port() != 0 {
+			return 0, 0, errors.New("an echo has neither size nor port")
+		}
+		p.pings.Do(func() { p.pingErr = mayPing(p.ns) })
+		return unix.SOCK_DGRAM, int(wireProto(f.Proto, f.To.Addr())), p.pingErr
+	}
+	return 0, 0, errors.New("this lab sends TCP, UDP, SCTP and ICMP")
+}
+
+// wireProto is the protocol's number in the IP header.
+func wireProto(p cluster.Proto, to netip.Addr) uint8 {
+	if p == cluster.ICMP && to.Is6() {
+		return unix.IPPROTO_ICMPV6
+	}
+	return uint8(p)
+}
+
+func (s *socket) wireProto() uint8 { return wireProto(s.proto, s.peer.Addr()) }
+
+// loopback is 127.0.0.1 or ::1.
+func loopback(like netip.Addr) netip.Addr {
+	if like.Is4() {
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	return netip.IPv6Loopback()
 }
 
 // mark chooses the routing table of the node that an outside client enters by; 0 is the first.
@@ -142,29 +206,63 @@ func (s *socket) connect(deadline time.Time) error {
 	return result
 }
 
+// send sends all of it.
 func (s *socket) send(b []byte) error {
-	var result error
-	err := s.raw.Write(func(fd uintptr) bool {
-		_, result = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_NOSIGNAL)
-		return result != unix.EAGAIN
-	})
-	if err != nil {
-		return err
+	for strangers := 0; len(b) > 0; {
+		n := 0
+		var result error
+		err := s.raw.Write(func(fd uintptr) bool {
+			n, result = unix.SendmsgN(int(fd), b, nil, nil, unix.MSG_NOSIGNAL)
+			return result != unix.EAGAIN
+		})
+		if err != nil {
+			return err
+		}
+		switch theirs, err := s.mine(result); {
+		case theirs && strangers < manyStrangers:
+			strangers++ // the packet was not sent
+			continue
+		case theirs:
+			return result // it is no ICMP error at all
+		case err != nil:
+			return err
+		}
+		b = b[n:]
 	}
-	return result
+	return nil
 }
 
+// manyStrangers is more ICMP errors of other sockets than can come between two system calls.
+const manyStrangers = 1000
+
 // receive reads once. 0 bytes without error is the end of a TCP connection.
-func (s *socket) receive(b []byte) (n int, err error) {
-	var result error
-	err = s.raw.Read(func(fd uintptr) bool {
-		n, _, result = unix.Recvfrom(int(fd), b, 0)
-		return result != unix.EAGAIN
-	})
-	if err != nil {
-		return 0, err
+func (s *socket) receive(b []byte) (n int, from netip.AddrPort, err error) {
+	for {
+		var result error
+		var sender unix.Sockaddr
+		err = s.raw.Read(func(fd uintptr) bool {
+			n, sender, result = unix.Recvfrom(int(fd), b, 0)
+			return result != unix.EAGAIN
+		})
+		if err != nil {
+			return 0, from, err
+		}
+		if theirs, err := s.mine(result); !theirs {
+			return max(n, 0), addrPort(sender), err
+		}
 	}
-	return max(n, 0), result
+}
+
+// mine turns the error of a raw socket into the ICMP error that is behind it, or reports that it is about a packet of another
+// socket between the same two addresses. Errors of other sockets are their own.
+func (s *socket) mine(err error) (theirs bool, _ error) {
+	if s.proto != cluster.SCTP || err == nil || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return false, err
+	}
+	if i, found := s.icmpError(); found {
+		return false, i
+	}
+	return true, nil
 }
 
 // icmpError takes the ICMP error that the kernel queued, if any.
@@ -174,10 +272,13 @@ func (s *socket) icmpError() (icmp, bool) {
 	_ = s.raw.Control(func(fd uintptr) {
 		var data [256]byte
 		var oob [512]byte
-		for range 8 { // a queue of our own making: other origins (local errors) are passed over
-			_, n, _, _, err := unix.Recvmsg(int(fd), data[:], oob[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		for { // other origins (local errors) are passed over
+			quoted, n, _, _, err := unix.Recvmsg(int(fd), data[:], oob[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 			if err != nil {
 				return
+			}
+			if s.proto == cluster.SCTP && !s.quotes(data[:quoted]) {
+				continue
 			}
 			messages, err := unix.ParseSocketControlMessage(oob[:n])
 			if err != nil {
@@ -223,7 +324,10 @@ func (s *socket) close() { s.file.Close() }
 
 // classify says what an error of a socket means for its flow; ok is false when it means that the lab is broken.
 func (s *socket) classify(err error) (o world.Observation, ok bool) {
+	var told icmp
 	switch {
+	case errors.As(err, &told):
+		return s.toldBy(told), true
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return world.Observation{Outcome: world.Silent}, true
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
@@ -232,16 +336,20 @@ func (s *socket) classify(err error) (o world.Observation, ok bool) {
 		return world.Observation{Outcome: world.Reset}, true
 	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH),
 		errors.Is(err, unix.EPROTO), errors.Is(err, unix.ENOPROTOOPT), errors.Is(err, unix.EMSGSIZE), errors.Is(err, unix.ETIMEDOUT):
-		i, found := s.icmpError()
-		switch {
-		case found && i.portUnreachable(s.peer.Addr().Is6()):
-			return world.Observation{Outcome: world.Refused, ICMPFrom: i.from}, true
-		case found:
-			return world.Observation{Outcome: world.Unreachable, ICMPFrom: i.from}, true
-		case errors.Is(err, unix.ECONNREFUSED):
+		if i, found := s.icmpError(); found {
+			return s.toldBy(i), true
+		}
+		if errors.Is(err, unix.ECONNREFUSED) {
 			return world.Observation{Outcome: world.Reset}, true // a RST leaves nothing in the error queue
 		}
 		return world.Observation{Outcome: world.Unreachable}, true // the client's own kernel knew no way, or gave up
 	}
 	return world.Observation{}, false
+}
+
+func (s *socket) toldBy(i icmp) world.Observation {
+	if i.portUnreachable(s.peer.Addr().Is6()) {
+		return world.Observation{Outcome: world.Refused, ICMPFrom: i.from}
+	}
+	return world.Observation{Outcome: world.Unreachable, ICMPFrom: i.from}
 }

@@ -203,6 +203,9 @@ func clientStays(q *question) (Reason, bool) {
 	}
 	for _, s := range servers {
 		if !slices.ContainsFunc(q.choice, func(c chosen) bool { return c.AddrPort == s }) {
+			if has(q.front.usable(), s) {
+				return q.since("AFF-7", "sessionAffinity: %s had %s, which policy or hints exclude now: it moves to another", q.from, q.h.who(s, q.flow.Proto))
+			}
 			return q.since("AFF-6", "sessionAffinity: %s had %s, which is no endpoint any more: it moves to another",
 				q.from, q.h.who(s, q.flow.Proto))
 		}

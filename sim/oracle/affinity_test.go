@@ -51,7 +51,15 @@ func clientLives() []clientLife {
 	const at1, at2, at3 = "100% 10.1.0.1:5000 sees 10.1.0.9", "100% 10.2.0.2:5000 sees 10.1.0.9", "100% 10.2.0.3:5000 sees 10.1.0.9"
 	const half = "50% 10.1.0.1:5000 sees 10.1.0.9; 50% 10.2.0.2:5000 sees 10.1.0.9"
 	const free = "CIP-3 CIP-2 CIP-1"
+	hinted := three.WithSlice(slice("four", "10.1.0.1 node:node-2", "10.2.0.2 node:node-1", "10.2.0.3 node:node-1"))
 	return []clientLife{
+		{"AFF-7: a client is not held where hints forbid it", []visit{
+			{at: 1, state: three},
+			{at: 2, flow: tcp, want: "33% 10.1.0.1:5000 sees 10.1.0.9; 33% 10.2.0.2:5000 sees 10.1.0.9; 33% 10.2.0.3:5000 sees 10.1.0.9", rows: free, saw: web1},
+			{at: 3, state: hinted},
+			{at: 4, flow: tcp, want: "50% 10.2.0.2:5000 sees 10.1.0.9; 50% 10.2.0.3:5000 sees 10.1.0.9", rows: "TOPO-2 AFF-7 CIP-1", saw: web3},
+			{at: 5, flow: tcp, want: at3, rows: "TOPO-2 AFF-1 CIP-1", saw: web3},
+		}},
 		{"AFF-1: a client stays", []visit{
 			{at: 1, state: two},
 			{at: 2, flow: tcp, want: half, rows: free, saw: web2},

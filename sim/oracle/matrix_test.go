@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,7 +131,7 @@ func contested(mine, others int64) func() *History {
 	}
 }
 
-func matrix() []cell { return append(clusterCells(), frontCells()...) }
+func matrix() []cell { return slices.Concat(clusterCells(), frontCells(), outwardCells()) }
 
 func clusterCells() []cell {
 	web := both("web-1", "web-2")

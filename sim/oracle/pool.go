@@ -45,10 +45,9 @@ func (f *front) at(node string, local bool) pool {
 }
 
 func (f *front) choose(node string, local bool) (p pool) {
-	wanted := func(endpoint) bool { return true }
-	if local {
-		wanted = func(e endpoint) bool { return node != "" && e.node == node }
-	} else {
+	here := func(e endpoint) bool { return node != "" && e.node == node }
+	wanted := here
+	if !local {
 		p.hints, wanted = f.hints(node)
 	}
 	for _, e := range f.all {
@@ -61,7 +60,7 @@ func (f *front) choose(node string, local bool) (p pool) {
 	}
 	p.draining = true
 	for _, e := range f.all {
-		if !e.ready && e.serving && e.terminating && (!local || wanted(e)) {
+		if !e.ready && e.serving && e.terminating && (!local || here(e)) {
 			p.endpoints = append(p.endpoints, e.AddrPort)
 		}
 	}

@@ -38,6 +38,7 @@ func places() *world.Topology {
 			pod("web-3", "node-2", "10.2.0.3", "fd02::3", tcpudp...),
 			pod("client", "node-1", "10.1.0.9", "fd01::9"),
 			pod("old", "node-1", "10.1.0.4", ""),
+			pod("stray", "node-1", "10.9.0.1", ""),
 			hostPod("host-web", "node-1", "192.0.2.1", "2001:db8::1", world.Port{Proto: cluster.TCP, Port: 5000}),
 			hostPod("host-client", "node-2", "192.0.2.2", "2001:db8::2"),
 		},
@@ -107,7 +108,8 @@ func myservice(change ...func(*corev1.Service)) *corev1.Service {
 }
 
 // slice reads endpoints such as "10.1.0.1" or "10.1.0.1 terminating serving": what is named is true and the other
-// conditions are false; nothing named leaves them nil. A pod's node is given, unless it is "10.1.0.1 nowhere".
+// conditions are false; nothing named leaves them nil. A pod's node is given, unless
+// another is ("at:node-2") or none ("nowhere"); "zone:a" and "node:node-1" are hints.
 func slice(name string, endpoints ...string) *discoveryv1.EndpointSlice {
 	return sliceOf(name, []discoveryv1.EndpointPort{port("http", 5000, corev1.ProtocolTCP), port("dns", 5000, corev1.ProtocolUDP)}, endpoints...)
 }
@@ -126,11 +128,31 @@ func sliceOf(name string, ports []discoveryv1.EndpointPort, endpoints ...string)
 		}
 		o := discoveryv1.Endpoint{Addresses: strings.Split(words[0], ",")}
 		for _, p := range places().Pods {
-			if slices.Contains(p.Addrs, netip.MustParseAddr(o.Addresses[0])) && !slices.Contains(words, "nowhere") {
+			if slices.Contains(p.Addrs, netip.MustParseAddr(o.Addresses[0])) {
 				o.NodeName = &p.Node
 			}
 		}
-		words = slices.DeleteFunc(words, func(w string) bool { return w == "nowhere" })
+		words = slices.DeleteFunc(words, func(w string) bool {
+			what, name, _ := strings.Cut(w, ":")
+			switch what {
+			case "nowhere":
+				o.NodeName = nil
+			case "at":
+				o.NodeName = &name
+			case "zone", "node":
+				if o.Hints == nil {
+					o.Hints = &discoveryv1.EndpointHints{}
+				}
+				if what == "zone" {
+					o.Hints.ForZones = append(o.Hints.ForZones, discoveryv1.ForZone{Name: name})
+				} else {
+					o.Hints.ForNodes = append(o.Hints.ForNodes, discoveryv1.ForNode{Name: name})
+				}
+			default:
+				return false
+			}
+			return true
+		})
 		if len(words) > 1 {
 			for i, c := range []**bool{&o.Conditions.Ready, &o.Conditions.Serving, &o.Conditions.Terminating} {
 				yes := false

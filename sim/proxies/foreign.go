@@ -60,7 +60,7 @@ func (f Foreign) Find(name string) (Proxy, error) {
 		}
 		profile.Command = slices.Concat(profile.Command, f.Args)
 		return Proxy{Name: name, About: "as " + file + " says", Powers: profile.Needs, foreign: &foreignProxy{
-			name: name, base: name, log: f.Log, profile: func() (foreign.Profile, error) { return profile, nil }}}, nil
+			name: name, base: name, log: f.Log, profile: func(cluster.Settings) (foreign.Profile, error) { return profile, nil }}}, nil
 	}
 	if !strings.HasPrefix(name, "kube-proxy/") {
 		return Find(name)
@@ -82,8 +82,10 @@ func (f Foreign) Find(name string) (Proxy, error) {
 	}
 	p.foreign = &foreignProxy{
 		name: name, base: base, version: number, log: f.Log, binary: binary,
-		profile: func() (foreign.Profile, error) {
-			return foreign.KubeProxy{Binary: binary, Mode: mode, Legacy: legacy, Cramped: !sandbox.RealRoot(), Config: f.Config, Gates: f.Gates, Args: f.Args}.Profile()
+		profile: func(s cluster.Settings) (foreign.Profile, error) {
+			return foreign.KubeProxy{
+				Binary: binary, Mode: mode, Settings: s, Legacy: legacy, Cramped: !sandbox.RealRoot(), Config: f.Config, Gates: f.Gates, Args: f.Args,
+			}.Profile()
 		},
 	}
 	if binary == f.Binary {
@@ -110,7 +112,7 @@ type foreignProxy struct {
 	version string // empty: unknown
 	binary  string // empty: the profile's command is looked for when it is started
 	remedy  string
-	profile func() (foreign.Profile, error)
+	profile func(cluster.Settings) (foreign.Profile, error)
 	log     *slog.Logger
 }
 
@@ -157,7 +159,7 @@ func (p Proxy) Missing() error {
 // opener is the constructor that a lab asks for: an API server and a process on each node.
 func (f *foreignProxy) opener(settings cluster.Settings) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
-		profile, err := f.profile()
+		profile, err := f.profile(settings)
 		if err != nil {
 			return nil, err
 		}
@@ -170,7 +172,7 @@ func (f *foreignProxy) opener(settings cluster.Settings) func(*world.Host, *nsne
 		p, err := foreign.New(foreign.Options{
 			Profile: profile,
 			Node: foreign.Node{
-				Name: node.Name, IPs: node.Addrs, PodCIDRs: node.PodCIDRs, ClusterCIDRs: settings.ClusterCIDRs,
+				Name: node.Name, IPs: node.Addrs, PodCIDRs: node.PodCIDRs, ClusterCIDRs: settings.ClusterCIDRs, Settings: settings,
 				API: "http://" + l.Addr().String(),
 			},
 			Feed: api, Start: ns.Start, Do: ns.Do, Scratch: sandbox.Scratch(),

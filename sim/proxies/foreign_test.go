@@ -133,6 +133,7 @@ func TestTheExampleProxy(t *testing.T) {
 	for name, want := range map[string]verdict.Verdict{
 		"ports": verdict.Pass, "named-port": verdict.Pass, "hairpin": verdict.Pass, "host-network": verdict.Pass, "not-ready-addresses": verdict.Pass,
 		"hand-written": verdict.Fail, "nodeport": verdict.Fail, "udp-sender": verdict.Fail,
+		"nodeport-protocols": verdict.Fail, // thousands of wrong answers a second would use up the source ports
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

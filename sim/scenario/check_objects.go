@@ -1,7 +1,6 @@
 package scenario
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,7 +64,8 @@ var protocols = []string{"TCP", "UDP", "SCTP"}
 
 func (p *parser) checkService(l *located, o *corev1.Service) {
 	s := &o.Spec
-	p.isWord(l, string(s.Type), []string{"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"}, "spec", "type")
+	types := []string{"", "ClusterIP", "NodePort", "LoadBalancer", "ExternalName"}
+	p.isWord(l, string(s.Type), types[1:], "spec", "type")
 	p.isWord(l, string(s.ExternalTrafficPolicy), []string{"Cluster", "Local"}, "spec", "externalTrafficPolicy")
 	p.isWord(l, string(s.SessionAffinity), []string{"None", "ClientIP"}, "spec", "sessionAffinity")
 	if s.InternalTrafficPolicy != nil {
@@ -89,10 +89,8 @@ func (p *parser) checkService(l *located, o *corev1.Service) {
 	for i, r := range s.LoadBalancerSourceRanges {
 		p.isPrefix(l.v.at("spec", "loadBalancerSourceRanges", i), "a source range", strings.TrimSpace(r))
 	}
-	for i, in := range o.Status.LoadBalancer.Ingress {
-		if in.IP != "" {
-			p.isAddress(l.v.at("status", "loadBalancer", "ingress", i, "ip"), "a load balancer's ip", in.IP)
-		}
+	if slices.Contains(types, string(s.Type)) {
+		p.checkType(l, o)
 	}
 	p.checkServicePorts(l, s)
 }
@@ -116,13 +114,8 @@ func (p *parser) checkServicePorts(l *located, s *corev1.ServiceSpec) {
 		if port.NodePort < 0 || port.NodePort > 65535 {
 			p.problem(at("nodePort"), "nodePort %d of %s is none: ports are 1 to 65535", port.NodePort, l.Ref)
 		}
-		switch numbered := s.Type == corev1.ServiceTypeNodePort || s.Type == corev1.ServiceTypeLoadBalancer; {
-		case port.NodePort > 0 && !numbered:
-			p.problem(at("nodePort"), "a nodePort is for a Service of type NodePort or LoadBalancer, and %s is of type %s", l.Ref, cmp.Or(s.Type, corev1.ServiceTypeClusterIP))
-		case port.NodePort == 0 && s.Type == corev1.ServiceTypeNodePort:
-			p.problem(at("nodePort"), "a NodePort that is not written is given out at random, and not here: write for example \"nodePort: %d\"", 30080+i)
-		case port.NodePort == 0 && numbered && (s.AllocateLoadBalancerNodePorts == nil || *s.AllocateLoadBalancerNodePorts):
-			p.problem(at("nodePort"), "a NodePort that is not written is given out at random, and not here: write for example \"nodePort: %d\", or for the Service \"allocateLoadBalancerNodePorts: false\"", 30080+i)
+		if port.NodePort > 0 && !numbered(s) {
+			p.problem(at("nodePort"), "a nodePort is for a Service of type NodePort or LoadBalancer, and %s is of type %s", l.Ref, typeOfService(s))
 		}
 		if t := port.TargetPort; t.StrVal == "" && (t.IntVal < 0 || t.IntVal > 65535) {
 			p.problem(at("targetPort"), "targetPort %d of %s is none: ports are 1 to 65535", t.IntVal, l.Ref)

@@ -237,6 +237,13 @@ func (p *parser) patched(l *located, patch *value) *located {
 		p.problem(patch.Pos, "after this patch %s is none: %v", l.Ref, err)
 		return l
 	}
+	if svc, ok := out.Object.Object.(*corev1.Service); ok {
+		out.v = out.v.retyped(&l.Object.Object.(*corev1.Service).Spec, &svc.Spec, patch)
+		*svc = corev1.Service{}
+		if err := json.Unmarshal(out.v.json(), svc); err != nil { // less of what was one is one
+			panic(fmt.Sprintf("read %s without some fields: %v", l.Ref, err))
+		}
+	}
 	out.Object.Object.(metav1.Object).SetNamespace(l.Ref.Namespace)
 	p.checkObject(&out)
 	return &out

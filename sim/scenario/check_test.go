@@ -59,6 +59,19 @@ func TestChecksFollowTheSteps(t *testing.T) {
   - probe: {from: pod/a, to: [service/s:www, service/s:81]}`},
 		{name: "a pod on a node that comes with it", steps: `
   - change: {apply: [` + pod("c", "spec: {nodeName: m}") + `, {apiVersion: v1, kind: Node, metadata: {name: m}}]}`},
+		{name: "what belonged to a Service's old type goes", steps: `
+  - change: {merge: {service/s: {spec: {type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 30001, allocateLoadBalancerNodePorts: false, ports: [{port: 80, nodePort: 30002}]}, status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}}}}
+  - change: {merge: {service/s: {spec: {externalTrafficPolicy: Cluster}}}}
+  - change: {merge: {service/s: {spec: {externalTrafficPolicy: Local}}}}
+  - change: {merge: {service/s: {spec: {type: ClusterIP}}}}
+  - change: {merge: {service/s: {spec: {type: ExternalName, externalName: a.b, clusterIP: null}}}}
+  - change: {merge: {service/s: {spec: {type: NodePort, externalName: null}}}}
+  - probe: {from: pod/a, to: service/s:80}`},
+		{name: "unless the patch says it", steps: `
+  - change: {merge: {service/s: {spec: {type: NodePort, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30002}]}}}}
+  - change: {merge: {service/s: {spec: {type: ClusterIP, externalTrafficPolicy: Local, ports: [{port: 80, nodePort: 30002}]}}}}`,
+			want: "c.yaml:9:81: externalTrafficPolicy is for a Service that is reached from outside: of type NodePort or LoadBalancer, or with externalIPs; service/s is of type ClusterIP\n" +
+				"c.yaml:9:117: a nodePort is for a Service of type NodePort or LoadBalancer, and service/s is of type ClusterIP"},
 		{name: "what a change that cannot be read would have made is not missed", steps: `
   - change: {aply: ` + pod("c", "spec: {nodeName: n}") + `}
   - probe: {from: pod/c, to: service/s:80}`,

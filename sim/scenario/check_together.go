@@ -114,16 +114,18 @@ func (p *parser) checkNodePorts(now *there, fresh []*located) {
 		return cmp.Or(cmp.Compare(old(a), old(b)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
 	for _, l := range all {
-		for i, port := range l.Object.Object.(*corev1.Service).Spec.Ports {
-			k := nodePort{port.NodePort, cmp.Or(port.Protocol, corev1.ProtocolTCP)}
-			if k.number == 0 {
-				continue
-			}
-			if other := have[k]; other != nil && isFresh(l) {
-				p.problem(l.place("spec", "ports", i, "nodePort"), "nodePort %d/%s is that of %s (line %d) already: an API server would refuse it", k.number, k.proto, other.Ref, other.Line)
+		take := func(number int32, proto corev1.Protocol, path ...any) {
+			k := nodePort{number, cmp.Or(proto, corev1.ProtocolTCP)}
+			if other := have[k]; other != nil && number != 0 && isFresh(l) {
+				p.problem(l.place(path...), "%s %d/%s is that of %s (line %d) already: an API server would refuse it", path[len(path)-1], k.number, k.proto, other.Ref, other.Line)
 			}
 			have[k] = l
 		}
+		spec := &l.Object.Object.(*corev1.Service).Spec
+		for i, port := range spec.Ports {
+			take(port.NodePort, port.Protocol, "spec", "ports", i, "nodePort")
+		}
+		take(spec.HealthCheckNodePort, corev1.ProtocolTCP, "spec", "healthCheckNodePort")
 	}
 }
 

@@ -28,11 +28,6 @@ type refusal struct {
 // leaveOut is the remedy where there is no other.
 const leaveOut = "leave it out"
 
-// isNot accepts everything but one word.
-func isNot(word string) func(v, _, _ *value) bool {
-	return func(v, _, _ *value) bool { return v.text != word }
-}
-
 // placed: what the scheduler went by says nothing once the pod has its node.
 func placed(_, spec, _ *value) bool { return spec.get("nodeName").str() != "" }
 
@@ -52,9 +47,8 @@ var bearing = map[reflect.Type]bearings{
 		harmless: "externalName loadBalancerIP loadBalancerClass",
 	},
 	reflect.TypeFor[corev1.ServicePort](): {
-		judged:   "name port targetPort nodePort",
+		judged:   "name port targetPort nodePort protocol",
 		harmless: "appProtocol",
-		refused:  map[string]refusal{"protocol": {isNot("SCTP"), "write TCP or UDP"}},
 	},
 	reflect.TypeFor[corev1.SessionAffinityConfig](): {judged: "clientIP"},
 	reflect.TypeFor[corev1.ClientIPConfig]():        {judged: "timeoutSeconds"},
@@ -134,9 +128,13 @@ var refusedKeys = []struct {
 	kind, field, key string
 	refusal
 }{
-	{"service", "annotations", corev1.AnnotationTopologyMode, refusal{isDisabled, leaveOut}},
-	{"service", "annotations", corev1.DeprecatedAnnotationTopologyAwareHints, refusal{isDisabled, leaveOut}},
+	{"service", "annotations", corev1.AnnotationTopologyMode, byCPU},
+	{"service", "annotations", corev1.DeprecatedAnnotationTopologyAwareHints, byCPU},
 }
+
+// byCPU: of several equal zones the controller takes the first that Go's map has (k8s.io/endpointslice/topologycache:
+// getMost, redistributeHints), so that what comes out is not said.
+var byCPU = refusal{isDisabled, "its hints go by the nodes' CPUs and by chance; use trafficDistribution, or write EndpointSlices with hints"}
 
 func isDisabled(v, _, _ *value) bool { return strings.EqualFold(v.text, "disabled") }
 

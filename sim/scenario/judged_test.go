@@ -67,8 +67,6 @@ func TestUnjudgedIsRefused(t *testing.T) {
 		line, col  string
 		what       string
 	}{
-		{typ: reflect.TypeFor[corev1.ServicePort](), field: "protocol", text: strings.Replace(judgedService, "port: 80", "port: 80, protocol: X", 1),
-			says: "SCTP", fine: "UDP", line: "6", col: "32", what: "spec.ports[0].protocol SCTP is not judged yet: write TCP or UDP"},
 		{typ: podSpec, field: "nodeSelector", text: judgedPod + "  nodeSelector: {disk: ssd}\n  nodeName: X\n", says: `""`, fine: "n", line: "5", col: "17",
 			what: "spec.nodeSelector is not judged yet: nothing schedules here: write the nodeName that it leads to"},
 		{typ: podSpec, field: "affinity", text: judgedPod + "  affinity: {nodeAffinity: {}}\n  nodeName: X\n", says: `""`, fine: "n", line: "5", col: "13",
@@ -82,10 +80,10 @@ func TestUnjudgedIsRefused(t *testing.T) {
 			what: "spec.containers[0].ports[0].hostPort is not judged yet: leave it out"},
 
 		{field: corev1.AnnotationTopologyMode, text: strings.Replace(judgedService, "{name: s}", "{name: s, annotations: {service.kubernetes.io/topology-mode: X}}", 1),
-			says: "Auto", fine: "Disabled", line: "3", col: "35", what: "the annotation service.kubernetes.io/topology-mode is not judged yet: leave it out"},
+			says: "Auto", fine: "Disabled", line: "3", col: "35", what: "the annotation service.kubernetes.io/topology-mode is not judged yet: its hints go by the nodes' CPUs and by chance; use trafficDistribution, or write EndpointSlices with hints"},
 		{field: corev1.DeprecatedAnnotationTopologyAwareHints,
 			text: strings.Replace(judgedService, "{name: s}", "{name: s, annotations: {service.kubernetes.io/topology-aware-hints: X}}", 1),
-			says: "auto", fine: "disabled", line: "3", col: "35", what: "the annotation service.kubernetes.io/topology-aware-hints is not judged yet: leave it out"},
+			says: "auto", fine: "disabled", line: "3", col: "35", what: "the annotation service.kubernetes.io/topology-aware-hints is not judged yet: its hints go by the nodes' CPUs and by chance; use trafficDistribution, or write EndpointSlices with hints"},
 	}
 	const rest = "---\n{apiVersion: v1, kind: Node, metadata: {name: n}}\n---\n{apiVersion: v1, kind: Service, metadata: {name: h}, spec: {ports: [{port: 80}]}}\n"
 	tried := map[string]int{}
@@ -128,7 +126,7 @@ func TestUnjudgedInSteps(t *testing.T) {
 	const head = "apiVersion: svclab/v1alpha1\nkind: Scenario\nmetadata: {name: a}\nspec:\n  steps:\n"
 	const rest = "---\n{apiVersion: v1, kind: Node, metadata: {name: n}}\n---\n{apiVersion: v1, kind: Service, metadata: {name: s}, spec: {ports: [{port: 80}]}}\n"
 	for step, want := range map[string]string{
-		"change: {merge: {service/s: {metadata: {annotations: {service.kubernetes.io/topology-mode: Auto}}}}}":                                           "6:59: the annotation service.kubernetes.io/topology-mode is not judged yet: leave it out",
+		"change: {merge: {service/s: {metadata: {annotations: {service.kubernetes.io/topology-mode: Auto}}}}}":                                           "6:59: the annotation service.kubernetes.io/topology-mode is not judged yet: its hints go by the nodes' CPUs and by chance; use trafficDistribution, or write EndpointSlices with hints",
 		"change: {merge: {service/s: {metadata: {annotations: {service.kubernetes.io/topology-mode: Disabled}}}}}":                                       "",
 		"change: {apply: {apiVersion: v1, kind: Pod, metadata: {name: p}, spec: {containers: [{name: c, ports: [{containerPort: 80, hostPort: 81}]}]}}}": "6:138: spec.containers[0].ports[0].hostPort is not judged yet: leave it out",
 	} {

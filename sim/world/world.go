@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,11 @@ func (t *Topology) Entry(via string) string {
 	return via
 }
 
+// Has reports whether an address is the host's, a further one included.
+func (h *Host) Has(a netip.Addr) bool {
+	return slices.Contains(h.Addrs, a) || slices.Contains(h.More, a)
+}
+
 // AddrOf returns the host's address of the family of like, the zero Addr when it has none.
 func (h *Host) AddrOf(like netip.Addr) netip.Addr {
 	for _, a := range h.Addrs {
@@ -109,10 +115,10 @@ type Flow struct {
 	SourcePort uint16
 	// Session: flows with the same name share one socket; for TCP that is one connection. Empty: a socket of its own.
 	Session string
-	Via     string // outside clients: the node they enter by; empty is the first
-	To      netip.AddrPort
+	Via     string         // outside clients: the node they enter by; empty is the first
+	To      netip.AddrPort // an echo (cluster.ICMP) has port 0; a loopback address is the place's own
 	Proto   cluster.Proto
-	Size    int           // payload bytes; 0 is a small message
+	Size    int           // payload bytes of the request, and of its answer (TCP, UDP); 0 is a small message
 	Wait    time.Duration // how long to wait for an answer; 0 is 5 s
 }
 
@@ -122,9 +128,10 @@ func (f Flow) String() string { return fmt.Sprintf("%s → %s/%s", f.From, f.To,
 // Outcome is what became of a Flow, as its client saw it.
 type Outcome uint8
 
-// Answered: a server's answer arrived. Refused: ICMP port unreachable. Reset: TCP RST. Unreachable: another ICMP
+// Answered: a server's answer arrived. Refused: ICMP port unreachable. Reset: TCP RST, SCTP ABORT. Unreachable: another ICMP
 // error. Denied: the client's own kernel refused to send (EPERM), which is how a node's process meets a rule that
-// drops or rejects its UDP. Silent: nothing within the time.
+// drops or rejects its UDP, SCTP or ICMP. Silent: nothing within the time. An echo is answered by a kernel, which does
+// not say whom it saw: Server is then the address that replied, with port 0, and Source the client's own.
 const (
 	Answered Outcome = iota
 	Refused
