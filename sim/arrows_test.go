@@ -16,9 +16,9 @@ import (
 var arrows = map[string]string{
 	"sim": "nsnet nsnet/sandbox proxycore/mutant reports reports/verdict scenarios sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
 
-	"sim/engine":   "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
-	"sim/oracle":   "proxycore/cluster sim/world", // never proxycore: a shared bug would be an invisible bug
-	"sim/control":  "proxycore/cluster",
+	"sim/engine":  "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
+	"sim/oracle":  "proxycore/cluster sim/world", // never proxycore: a shared bug would be an invisible bug
+	"sim/control": "proxycore/cluster",
 
 	"sim/oracle/oracletest": "proxycore/cluster sim/world",
 
