@@ -78,11 +78,15 @@ func (k *Keeper) RuleFor(f Front, to netip.AddrPort) (string, bool) {
 func (k *Keeper) Abandon() {
 	k.cancel()
 	<-k.done
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.proxy.Abandon()
 }
 
 // Close stops and removes the rules. It may be called twice.
 func (k *Keeper) Close() error {
-	k.Abandon()
+	k.cancel()
+	<-k.done
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.proxy.Close()

@@ -5,6 +5,7 @@ package proxycore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -25,12 +26,13 @@ type Proxy struct {
 	fronts *arbiter
 	dirty  bool           // the kernel may not hold what fronts says: the next Program is Full
 	stale  map[Front]bool // UDP fronts whose entries must be looked at; kept until a Clean has succeeded (k8s #112604)
+	watch  *watched
 }
 
-// New makes a proxy that will reconcile the kernel fully at the first Apply. It owns backend and cleaner from now on;
-// cleaner may be nil.
-func New(cfg Config, backend Backend, cleaner Cleaner) *Proxy {
-	return &Proxy{cfg: cfg, backend: backend, cleaner: cleaner, fronts: newArbiter(), dirty: true, stale: map[Front]bool{}}
+// New makes a proxy that will reconcile the kernel fully at the first Apply. It owns backend, cleaner and observers from
+// now on; cleaner may be nil.
+func New(cfg Config, backend Backend, cleaner Cleaner, observers ...Observer) *Proxy {
+	return &Proxy{cfg: cfg, backend: backend, cleaner: cleaner, fronts: newArbiter(), dirty: true, stale: map[Front]bool{}, watch: newWatched(observers)}
 }
 
 // Apply makes the node forward as the state says. It takes the whole desired state; what changed is computed inside, at
@@ -39,6 +41,7 @@ func New(cfg Config, backend Backend, cleaner Cleaner) *Proxy {
 func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	before := map[Front]*Route{}
 	delta := cluster.Diff(p.last, s)
+	p.watch.queued(s.Node(p.cfg.Node), delta.Services, p.last, s)
 	rules, view := CompileNode(s.Node(p.cfg.Node), p.cfg)
 	if !view.Equal(p.view) {
 		delta.Services = delta.Services[:0]
@@ -55,7 +58,10 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 		if svc != nil {
 			created = svc.Object.CreationTimestamp.Time
 		}
-		p.fronts.set(key, created, Compile(svc, slices.Collect(s.Slices(key)), view), before)
+		endpoints := slices.Collect(s.Slices(key))
+		routes := Compile(svc, endpoints, view)
+		p.fronts.set(key, created, routes, before)
+		p.watch.set(key, svc, endpoints, routes, view)
 	}
 	change := p.fronts.change(before)
 	if !rules.Equal(p.rules) {
@@ -71,10 +77,12 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	if change.Full || change.Node != nil || len(change.Remove)+len(change.Add)+len(change.Replace) > 0 {
 		if err := p.backend.Program(ctx, change); err != nil {
 			p.dirty = true
+			p.watch.synced(change.Full, err)
 			return fmt.Errorf("program node %s: %w", p.cfg.Node, err)
 		}
 		p.dirty = false
 	}
+	p.watch.synced(change.Full, nil)
 	return p.clean(ctx)
 }
 
@@ -105,7 +113,10 @@ func (p *Proxy) clean(ctx context.Context) error {
 				}
 			}
 		}
-		if err := p.cleaner.Clean(ctx, keep); err != nil {
+		began, already := time.Now(), deletedBy(p.cleaner)
+		err := p.cleaner.Clean(ctx, keep)
+		p.watch.cleaned(Cleaned{Took: time.Since(began), Deleted: deletedBy(p.cleaner) - already, Err: err})
+		if err != nil {
 			return fmt.Errorf("clean connection tracking of node %s: %w", p.cfg.Node, err)
 		}
 	}
@@ -145,13 +156,23 @@ func (p *Proxy) RuleFor(f Front, to netip.AddrPort) (string, bool) {
 	return "", false
 }
 
-// Close removes what the backend wrote. It may be called twice.
-func (p *Proxy) Close() error {
-	err := p.backend.Close()
-	if p.cleaner != nil {
-		if e := p.cleaner.Close(); err == nil {
-			err = e
-		}
+// Abandon stops what observers serve and leaves the rules in force, as kill -9 would. The proxy is of no use afterwards but
+// to be closed.
+func (p *Proxy) Abandon() {
+	for _, o := range p.watch.observers {
+		_ = o.Close() // nobody is left to be told
 	}
-	return err
+}
+
+// Close removes what the backend wrote, after nobody answers load balancers any more. It may be called twice.
+func (p *Proxy) Close() error {
+	var errs []error
+	for _, o := range p.watch.observers {
+		errs = append(errs, o.Close())
+	}
+	errs = append(errs, p.backend.Close())
+	if p.cleaner != nil {
+		errs = append(errs, p.cleaner.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -56,38 +56,78 @@ var tools = []struct{ name, flag, use string }{
 	{"ip", "-V", "artifacts: routes and links"},
 }
 
+// diagnosis is what `svclab doctor -o json` prints.
+type diagnosis struct {
+	SchemaVersion int        `json:"schemaVersion"` // 1
+	Sandbox       string     `json:"sandbox"`       // "yes", or why not
+	Powers        []power    `json:"powers"`
+	Tools         []tool     `json:"tools"`
+	Proxies       []runnable `json:"proxies"`
+}
+
+type power struct {
+	Name  string `json:"name"`
+	State string `json:"state"` // yes, no, unknown
+	Proof string `json:"proof"`
+	Cure  string `json:"cure,omitempty"`
+}
+
+type tool struct {
+	Name    string `json:"name"`
+	Use     string `json:"use"`
+	Version string `json:"version"` // or "missing"
+}
+
+type runnable struct {
+	Name string `json:"name"`
+	Runs string `json:"runs"` // begins with yes or no
+}
+
 func doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	format := "table"
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Tell what this machine can run, and what would cure what it cannot",
 		Long: `Tell whether a sandbox can be made, which powers there are in it, each with the proof, which tools are there, and
 which proxies can run. Exit code 0 when every proxy of svclab's own can run, else 3.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if err := sandbox.Enter(sandbox.Options{}); err != nil {
-				fmt.Printf("sandbox: no\n  %s\n", strings.ReplaceAll(err.Error(), "\n", "\n  "))
-				return exitError{exitNothing, fmt.Errorf("no proxy can run here")}
+			d := diagnosis{SchemaVersion: 1, Sandbox: "yes"}
+			var cannot []string
+			var err error
+			if no := sandbox.Enter(sandbox.Options{}); no != nil {
+				d.Sandbox = no.Error()
+			} else if cannot, err = d.examine(); err != nil {
+				return err
 			}
-			return examine()
+			if err := d.print(format); err != nil {
+				return err
+			}
+			switch {
+			case d.Sandbox != "yes":
+				return exitError{exitNothing, fmt.Errorf("no proxy can run here")}
+			case len(cannot) > 0:
+				return exitError{exitNothing, fmt.Errorf("cannot run here: %s", strings.Join(cannot, ", "))}
+			}
+			return nil
 		},
 	}
+	asTableOrJSON(c, &format)
+	return c
 }
 
-// examine goes on in the sandbox.
-func examine() error {
-	powers := [][]string{{"POWER", "STATE", "PROOF"}}
+// examine goes on in the sandbox. It returns the proxies of our own that cannot run.
+func (d *diagnosis) examine() (cannot []string, err error) {
 	for _, p := range sandbox.Probe() {
-		powers = append(powers, []string{p.Name, p.State.String(), p.Proof})
+		one := power{Name: p.Name, State: p.State.String(), Proof: p.Proof}
 		if p.State != sandbox.Yes {
-			powers = append(powers, []string{"", "", "cure: " + cureOf(p.Name)})
+			one.Cure = cureOf(p.Name)
 		}
+		d.Powers = append(d.Powers, one)
 	}
-	programs := [][]string{{"TOOL", "FOR", "VERSION"}}
 	for _, t := range tools {
-		programs = append(programs, []string{t.name, t.use, toolVersion(t.name, t.flag)})
+		d.Tools = append(d.Tools, tool{t.name, t.use, toolVersion(t.name, t.flag)})
 	}
-	able := [][]string{{"PROXY", "RUNS"}}
-	var cannot []string
 	for _, p := range proxies.All {
 		runs := "yes"
 		if missing := lacks(p); len(missing) > 0 {
@@ -97,12 +137,12 @@ func examine() error {
 			}
 			cannot = append(cannot, p.Name)
 		}
-		able = append(able, []string{p.Name, runs})
+		d.Proxies = append(d.Proxies, runnable{p.Name, runs})
 	}
 	for _, k := range proxies.KubeProxies {
 		p, err := proxies.Foreign{Binary: os.Getenv("SVCLAB_KUBE_PROXY")}.Find(k.Name)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		runs := "yes"
 		if missing := lacks(p); len(missing) > 0 {
@@ -112,7 +152,33 @@ func examine() error {
 		} else if _, version, _ := p.Known(); version != "" {
 			runs = "yes, " + version
 		}
-		able = append(able, []string{p.Name, runs})
+		d.Proxies = append(d.Proxies, runnable{p.Name, runs})
+	}
+	return cannot, nil
+}
+
+func (d *diagnosis) print(format string) error {
+	if format == "json" {
+		return printJSON(d)
+	}
+	if d.Sandbox != "yes" {
+		fmt.Printf("sandbox: no\n  %s\n", strings.ReplaceAll(d.Sandbox, "\n", "\n  "))
+		return nil
+	}
+	powers := [][]string{{"POWER", "STATE", "PROOF"}}
+	for _, p := range d.Powers {
+		powers = append(powers, []string{p.Name, p.State, p.Proof})
+		if p.Cure != "" {
+			powers = append(powers, []string{"", "", "cure: " + p.Cure})
+		}
+	}
+	programs := [][]string{{"TOOL", "FOR", "VERSION"}}
+	for _, t := range d.Tools {
+		programs = append(programs, []string{t.Name, t.Use, t.Version})
+	}
+	able := [][]string{{"PROXY", "RUNS"}}
+	for _, p := range d.Proxies {
+		able = append(able, []string{p.Name, p.Runs})
 	}
 	fmt.Println("sandbox: yes")
 	for _, rows := range [][][]string{powers, programs, able} {
@@ -120,9 +186,6 @@ func examine() error {
 		if err := columns(rows); err != nil {
 			return err
 		}
-	}
-	if len(cannot) > 0 {
-		return exitError{exitNothing, fmt.Errorf("cannot run here: %s", strings.Join(cannot, ", "))}
 	}
 	return nil
 }

@@ -31,6 +31,7 @@ type runFlags struct {
 	timeout     time.Duration
 	failFast    bool
 	expand      bool
+	dual        bool
 	failOnSkip  bool
 	pauseOnFail bool
 	keep        bool
@@ -98,6 +99,7 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	fl := c.Flags()
 	fl.StringSliceVar(&f.proxies, "proxy", nil, "proxies to run: see svclab list proxies (default: svclab's own)")
 	fl.Var(positive{&f.count, 0}, "count", "how often to run everything")
+	fl.BoolVar(&f.dual, "dual", false, "run both families of a scenario in one dual-stack lab: a case is then SCENARIO/dual/PROXY")
 	fl.BoolVar(&f.expand, "expand", false, "go through each scenario's states in other ways too: reversed, twice, with empties, squashed, restarted")
 	fl.BoolVar(&f.failFast, "fail-fast", false, "stop after the first case that does not pass")
 	fl.BoolVar(&f.failOnSkip, "fail-on-skip", false, "exit with 1 when a case was skipped")
@@ -212,8 +214,11 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 	}
 	var cases []testCase
 	for _, s := range f.loaded {
-		for _, v := range s.Variants() {
+		for _, v := range f.variants(s) {
 			f.override(v)
+			if v.Twin != nil {
+				f.override(v.Twin)
+			}
 			for _, p := range chosen {
 				for _, way := range f.ways() {
 					if t := (testCase{way, v, p}); f.wants(t) {
@@ -224,6 +229,14 @@ func (f *runFlags) cases(args []string) ([]testCase, error) {
 		}
 	}
 	return cases, nil
+}
+
+// variants are the scenario in each family, or with --dual in both at once where that can be.
+func (f *runFlags) variants(s *scenario.Scenario) []*scenario.Scenario {
+	if both, ok := s.Dual(); ok && f.dual {
+		return []*scenario.Scenario{both}
+	}
+	return s.Variants()
 }
 
 // override puts the large numbers of a stress run in place of the file's.

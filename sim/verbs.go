@@ -6,14 +6,10 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"svclab/proxycore/mutant"
-	"svclab/sim/oracle"
-	"svclab/sim/proxies"
 	"svclab/sim/scenario"
 )
 
@@ -41,86 +37,6 @@ func validateCommand() *cobra.Command {
 	}
 	in.flags(c)
 	return c
-}
-
-func listCommand() *cobra.Command {
-	c := &cobra.Command{Use: "list", RunE: oneOf, Short: "List what there is: scenarios, proxies, behaviours, mutants, powers"}
-	list := func(name, about string, rows func() ([][]string, error)) {
-		c.AddCommand(&cobra.Command{Use: name, Short: about, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-			all, err := rows()
-			if err != nil {
-				return err
-			}
-			return columns(all)
-		}})
-	}
-	list("scenarios", "The bundled scenarios", func() ([][]string, error) {
-		all, err := (&inputs{maxSize: scenario.MaxSize}).load(nil)
-		rows := [][]string{{"NAME", "COVERS", "ABOUT"}}
-		for _, s := range all {
-			rows = append(rows, []string{s.Name, strings.Join(s.Covers, " "), strings.TrimSpace(s.About)})
-		}
-		return rows, err
-	})
-	list("proxies", "The proxies, as --proxy takes them", func() ([][]string, error) {
-		rows := [][]string{{"NAME", "NEEDS", "ABOUT"}}
-		for _, p := range slices.Concat(proxies.All, proxies.KubeProxies) {
-			rows = append(rows, []string{p.Name, strings.Join(p.Powers, " "), p.About})
-		}
-		rows = append(rows, []string{"exec:PROFILE.yaml", "-", "any other program, run as the file says"})
-		return rows, nil
-	})
-	list("behaviours", "The rows of the specification, the scenarios that are about each, and the mutants that break it", behaviours)
-	list("mutants", "Ways to spoil a proxy, each with the scenario that must notice", func() ([][]string, error) {
-		rows := [][]string{{"PROXY~MUTANT", "BREAKS", "NOTICED BY"}}
-		for _, p := range proxies.All {
-			for _, m := range mutant.Mutants {
-				if name := p.Name + "~" + m.Name; m.Spoils(p.Name) {
-					rows = append(rows, []string{name, m.Breaks, strings.Join(append([]string{m.Scenario}, m.Also...), " ")})
-				}
-			}
-		}
-		return rows, nil
-	})
-	list("powers", "What a machine must have, as SVCLAB_REQUIRE takes it (has this one it? see: svclab doctor)", func() ([][]string, error) {
-		rows := [][]string{{"NAME", "NEEDED BY", "WHERE IT IS MISSING"}}
-		for _, c := range cures {
-			rows = append(rows, []string{c.power, neededBy(c.power), c.cure})
-		}
-		return rows, nil
-	})
-	return c
-}
-
-// behaviours are the oracle's rows: "model" stands for the model's mutants, the others are of the kernel.
-func behaviours() ([][]string, error) {
-	all, err := (&inputs{maxSize: scenario.MaxSize}).load(nil)
-	covered, broken := map[string][]string{}, map[string][]string{}
-	for _, s := range all {
-		for _, row := range s.Covers {
-			covered[row] = append(covered[row], s.Name)
-		}
-	}
-	for _, m := range mutant.Mutants {
-		broken[m.Breaks] = append(broken[m.Breaks], "~"+m.Name)
-	}
-	for _, m := range oracle.Mutants {
-		for _, row := range m.Breaks {
-			broken[row] = append(broken[row], "model~"+m.Name)
-		}
-	}
-	rows := [][]string{{"ROW", "SCENARIOS", "MUTANTS", "BEHAVIOUR"}}
-	for _, r := range oracle.Rows {
-		rows = append(rows, []string{r.ID, orDash(covered[r.ID]), orDash(broken[r.ID]), r.Text})
-	}
-	return rows, err
-}
-
-func orDash(words []string) string {
-	if len(words) == 0 {
-		return "-"
-	}
-	return strings.Join(words, ",")
 }
 
 // oneOf is a command that does nothing without one of its own.

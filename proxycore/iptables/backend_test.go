@@ -33,6 +33,9 @@ COMMIT
 -A FORWARD -j KUBE-FORWARD
 -A INPUT -p udp --dport 9 -j ACCEPT
 COMMIT
+*mangle
+-A PREROUTING -p udp --dport 9 -j ACCEPT
+COMMIT
 `)
 		if _, err := ns.Run(cmd); err != nil {
 			t.Fatal(err)

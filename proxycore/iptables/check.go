@@ -30,7 +30,7 @@ func (b *Backend) Check(ctx context.Context) error {
 		if len(k.chains) == 0 && len(k.jumps) == 0 && !b.known {
 			continue // nothing has been programmed
 		}
-		k.checkJumps(report)
+		k.checkJumps(s.node.jumps(), report)
 		k.checkChains(report)
 		if b.known {
 			s.checkAgainst(k, report)
@@ -41,9 +41,9 @@ func (b *Backend) Check(ctx context.Context) error {
 
 type reporter func(format string, args ...any)
 
-func (k *kernel) checkJumps(report reporter) {
+func (k *kernel) checkJumps(wanted []jump, report reporter) {
 	left := slices.Clone(k.jumps)
-	for _, j := range jumps {
+	for _, j := range wanted {
 		n := 0
 		left = slices.DeleteFunc(left, func(h jump) bool {
 			same := j.table == h.table && j.chain == h.chain && canon(j.text) == canon(h.text)
@@ -62,17 +62,25 @@ func (k *kernel) checkJumps(report reporter) {
 }
 
 func (k *kernel) checkChains(report reporter) {
-	led := map[place]bool{{nat, top}: true, {nat, post}: true, {filter, top}: true, {nat, pods}: true}
-	seen := map[proxycore.Front]bool{}
+	led := map[place]bool{{nat, pods}: true}
+	for _, j := range slices.Concat(guards, jumps) {
+		led[place{j.table, parseRule(j.text).target}] = true
+	}
+	type half struct {
+		proxycore.Front
+		of string
+	}
+	seen := map[half]bool{}
 	for _, p := range k.places() {
 		for _, text := range k.chains[p] {
 			r := parseRule(text)
 			led[place{p.table, r.target}] = true
-			if f := r.front(); isSet(p) && p.chain != post && f.Addr.IsValid() {
-				if seen[f] {
-					report("front %v has two rules", f)
+			for _, of := range halves(p) {
+				if h := (half{r.front(), of}); h.Addr.IsValid() && seen[h] {
+					report("front %v has two rules for %s", h.Front, of)
+				} else {
+					seen[h] = true
 				}
-				seen[f] = true
 			}
 		}
 	}
@@ -86,8 +94,24 @@ func (k *kernel) checkChains(report reporter) {
 	}
 }
 
+// halves are the clients whom the rules of a set concern.
+func halves(p place) []string {
+	const insiders, others = "pods and the node", "others"
+	switch {
+	case p == place{mangle, top}:
+		return []string{"source ranges"}
+	case !isSet(p) || p.chain == post:
+		return nil
+	case p.chain == near:
+		return []string{insiders}
+	case p.chain == far:
+		return []string{others}
+	}
+	return []string{insiders, others}
+}
+
 // isBody: a chain of endpoints.
-func isBody(chain string) bool { return len(chain) == len(chainName(proxycore.Front{})) }
+func isBody(chain string) bool { return len(chain) == len(chainName(proxycore.Front{}, inside)) }
 
 func (k *kernel) checkEndpoints(chain string, report reporter) {
 	var random []parsed
@@ -145,17 +169,17 @@ func (s *side) checkAgainst(k *kernel, report reporter) {
 			report("table %s: chain %s is missing", p.table, p.chain)
 		}
 	}
-	for _, p := range k.places() {
-		if p.table == filter && p.chain != top {
-			report("table filter: chain %s is not of this layout", p.chain)
-		}
-	}
 	p := compare(k.layout(), now)
-	for _, units := range [][]unit{p.reject, p.nat, p.respect} {
+	for _, units := range [][]unit{p.bar, p.reject, p.nat, p.respect, p.unbar} {
 		for _, u := range units {
 			for _, op := range u {
 				report("not as programmed, to be restored: %s", op)
 			}
+		}
+	}
+	if s.node.localhost() {
+		if v, err := s.tool.sysctl(routeLocalnet); err != nil || v != "1" {
+			report("sysctl %s is %q, want 1 (%v)", routeLocalnet, v, err)
 		}
 	}
 }

@@ -62,7 +62,8 @@ func program(t testing.TB, b *Backend, c proxycore.Change) {
 	}
 }
 
-// route reads "web 10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop", "... all", "... none", "... 10s".
+// route reads "web 10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop", "... all", "... 10s",
+// "... from=10.0.0.0/8". Behind "local" are the endpoints of policy Local for others than pods and the node.
 func route(s string) proxycore.Route {
 	fields := strings.Fields(s)
 	addr, proto, _ := strings.Cut(fields[1], "/")
@@ -75,17 +76,23 @@ func route(s string) proxycore.Route {
 		Front: proxycore.Front{Addr: front.Addr(), Port: front.Port(), Proto: p},
 		Owner: proxycore.Owner{Service: cluster.Key{Namespace: "default", Name: fields[0]}, Port: "http"},
 	}
+	pool := &r.Pool
 	for _, f := range fields[2:] {
 		switch {
 		case f == "drop":
-			r.Pool.Empty = proxycore.Drop
+			pool.Empty = proxycore.Drop
 		case f == "all":
 			r.Kind, r.Masquerade = proxycore.NodePort, proxycore.MasqueradeAll
+		case f == "local":
+			pool = &proxycore.Pool{}
+			r.Kind, r.Masquerade, r.Local = proxycore.NodePort, proxycore.MasqueradeNode, pool
+		case strings.HasPrefix(f, "from="):
+			r.Ranges = append(r.Ranges, netip.MustParsePrefix(f[len("from="):]))
 		case strings.HasSuffix(f, "s"):
 			r.Affinity = seconds(f[:len(f)-1])
 		default:
 			f, here := strings.CutPrefix(f, "here=")
-			r.Pool.Endpoints = append(r.Pool.Endpoints, proxycore.Endpoint{AddrPort: netip.MustParseAddrPort(f), Here: here})
+			pool.Endpoints = append(pool.Endpoints, proxycore.Endpoint{AddrPort: netip.MustParseAddrPort(f), Here: here})
 		}
 	}
 	return r

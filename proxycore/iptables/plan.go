@@ -13,14 +13,128 @@ type unit []string
 
 // plan is what must be restored in one family, in this order.
 type plan struct {
+	bar     []unit // mangle: who may call a front, but not that everybody may: until then …
 	reject  []unit // filter: the rules that come. Translated packets do not meet them, so they may be early …
 	nat     []unit
 	respect []unit // filter: … and late in going: at no moment is a front neither translated nor refused
+	unbar   []unit // mangle: … what it was is no longer in force
 }
 
-// compare says how to get from the old rules to the new ones. A front that moved from one Service to another, and chains
-// that got another owner, tie the units of both together.
+func (p *plan) restores(limit int) []string {
+	return slices.Concat(restores(mangle, p.bar, limit), restores(filter, p.reject, limit), restores(nat, p.nat, limit),
+		restores(filter, p.respect, limit), restores(mangle, p.unbar, limit))
+}
+
+// first are the units of a table that are restored first, last those that are last.
+func (p *plan) first(table string) *[]unit {
+	return map[string]*[]unit{mangle: &p.bar, filter: &p.reject, nat: &p.nat}[table]
+}
+
+func (p *plan) last(table string) *[]unit {
+	return map[string]*[]unit{mangle: &p.unbar, filter: &p.respect, nat: &p.nat}[table]
+}
+
+// compare says how to get from the old rules to the new ones.
 func compare(old, now layout) (p plan) {
+	home := homes(old, now)
+	units := map[any]*[2]unit{} // writes, and after them deletions; of a group in nat, of a front in mangle
+	var services, fronts []*[2]unit
+	in := func(list *[]*[2]unit, key any) *[2]unit {
+		if units[key] == nil {
+			units[key] = &[2]unit{}
+			*list = append(*list, units[key])
+		}
+		return units[key]
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(now.bodies), place.compare) {
+		b := now.bodies[at]
+		if was, ok := old.bodies[at]; ok && sameRules(was.rules, b.rules) {
+			continue
+		}
+		ops := write(at.chain, b.rules)
+		switch at.table {
+		case nat:
+			g, _ := home(item{to: at.chain, place: at})
+			u := in(&services, g)
+			u[0] = append(u[0], ops...)
+		case mangle:
+			u := in(&fronts, b.front)
+			u[0] = append(u[0], ops...)
+		default:
+			p.reject = append(p.reject, ops)
+		}
+	}
+	have := map[string][]int{} // what is there of each rule: indexes in old.items
+	key := func(it item) string { return it.table + " " + it.chain + " " + canon(it.text) }
+	for i, it := range old.items {
+		have[key(it)] = append(have[key(it)], i)
+	}
+	barred := map[proxycore.Front]bool{}
+	var hairpins, stale []unit
+	for _, it := range now.items {
+		if it.table == mangle {
+			barred[it.front] = true
+		}
+		if k := key(it); len(have[k]) > 0 {
+			have[k] = have[k][1:]
+			continue
+		}
+		op := "-A " + it.chain + " " + it.text
+		switch {
+		case it.table == mangle:
+			u := in(&fronts, it.front)
+			u[0] = append(u[0], op)
+		case it.table == filter:
+			p.reject = append(p.reject, unit{op})
+		case it.chain == post:
+			hairpins = append(hairpins, unit{op})
+		default:
+			g, _ := home(it)
+			u := in(&services, g)
+			u[0] = append(u[0], op)
+		}
+	}
+	for _, i := range slices.Sorted(rest(have)) {
+		it := old.items[i]
+		op := "-D " + it.chain + " " + it.text
+		g, ok := home(it)
+		switch {
+		case it.table == mangle && barred[it.front]:
+			u := in(&fronts, it.front)
+			u[1] = append(u[1], op)
+		case it.table == mangle:
+			p.unbar = append(p.unbar, unit{op})
+		case it.table == filter:
+			p.respect = append(p.respect, unit{op})
+		case it.chain == post || !ok:
+			stale = append(stale, unit{op})
+		default:
+			u := in(&services, g)
+			u[1] = append(u[1], op)
+		}
+	}
+	for _, u := range fronts {
+		p.bar = append(p.bar, slices.Concat(u[0], u[1]))
+	}
+	p.nat = hairpins
+	for _, u := range services {
+		p.nat = append(p.nat, slices.Concat(u[0], u[1]))
+	}
+	p.nat = append(p.nat, stale...)
+	for _, op := range []string{"-F ", "-X "} { // a chain that goes may lead to another
+		for _, at := range slices.SortedFunc(maps.Keys(old.bodies), place.compare) {
+			if _, ok := now.bodies[at]; !ok {
+				list := p.last(at.table)
+				*list = append(*list, unit{op + at.chain})
+			}
+		}
+	}
+	return p
+}
+
+// homes says to which group's unit a rule of nat belongs, if any. A front that moved from one Service to another, and chains
+// that got another owner, tie the units of both together.
+func homes(old, now layout) func(item) (group, bool) {
 	fronts := map[proxycore.Front]group{}
 	for _, it := range now.items {
 		fronts[it.front] = it.group
@@ -35,84 +149,20 @@ func compare(old, now layout) (p plan) {
 			g = up
 		}
 	}
-	home := func(it item) (g group, ok bool) {
+	find := func(it item) (g group, ok bool) {
 		g, ok = fronts[it.front]
-		if b, led := now.bodies[it.to]; led {
+		if b, led := now.bodies[place{nat, it.to}]; led && it.table == nat {
 			if ok && root(g) != root(b.group) {
 				tied[root(g)] = root(b.group)
 			}
 			g, ok = b.group, true
 		}
-		return g, ok
+		return root(g), ok
 	}
 	for _, it := range old.items {
-		home(it)
+		find(it)
 	}
-
-	units := map[group]*[2]unit{} // writes, and after them deletions
-	var order []group
-	unitOf := func(g group) *[2]unit {
-		g = root(g)
-		if units[g] == nil {
-			units[g] = &[2]unit{}
-			order = append(order, g)
-		}
-		return units[g]
-	}
-	for _, name := range slices.Sorted(maps.Keys(now.bodies)) {
-		b := now.bodies[name]
-		if was, ok := old.bodies[name]; !ok || !sameRules(was.rules, b.rules) {
-			u := unitOf(b.group)
-			u[0] = append(u[0], write(name, b.rules)...)
-		}
-	}
-	have := map[string][]int{} // what is there of each rule: indexes in old.items
-	key := func(it item) string { return it.table + " " + it.chain + " " + canon(it.text) }
-	for i, it := range old.items {
-		have[key(it)] = append(have[key(it)], i)
-	}
-	var hairpins, stale []unit
-	for _, it := range now.items {
-		if k := key(it); len(have[k]) > 0 {
-			have[k] = have[k][1:]
-			continue
-		}
-		op := "-A " + it.chain + " " + it.text
-		switch {
-		case it.table == filter:
-			p.reject = append(p.reject, unit{op})
-		case it.chain == post:
-			hairpins = append(hairpins, unit{op})
-		default:
-			u := unitOf(it.group)
-			u[0] = append(u[0], op)
-		}
-	}
-	for _, i := range slices.Sorted(rest(have)) {
-		it := old.items[i]
-		op := "-D " + it.chain + " " + it.text
-		g, ok := home(it)
-		switch {
-		case it.table == filter:
-			p.respect = append(p.respect, unit{op})
-		case it.chain == post || !ok:
-			stale = append(stale, unit{op})
-		default:
-			u := unitOf(g)
-			u[1] = append(u[1], op)
-		}
-	}
-	p.nat = hairpins
-	for _, g := range order {
-		p.nat = append(p.nat, slices.Concat(units[g][0], units[g][1]))
-	}
-	p.nat = append(p.nat, stale...)
-	for _, name := range slices.Sorted(maps.Keys(old.bodies)) {
-		if _, ok := now.bodies[name]; !ok {
-			p.nat = append(p.nat, unit{"-F " + name, "-X " + name})
-		}
-	}
-	return p
+	return find
 }
 
 func rest(have map[string][]int) func(yield func(int) bool) {

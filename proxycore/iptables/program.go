@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -16,17 +17,16 @@ import (
 type side struct {
 	is6    bool
 	tool   tool
+	node   node
 	routes map[proxycore.Front]proxycore.Route
 	groups map[group]map[proxycore.Front]bool
 	local  map[netip.Addr]int // endpoints that are here → pools that have them
-	fixed  map[string]body
 }
 
 func (s *side) forget() {
 	s.routes = map[proxycore.Front]proxycore.Route{}
 	s.groups = map[group]map[proxycore.Front]bool{}
 	s.local = map[netip.Addr]int{}
-	s.fixed = nil
 }
 
 func (s *side) put(r proxycore.Route) {
@@ -36,10 +36,8 @@ func (s *side) put(r proxycore.Route) {
 		s.groups[g] = map[proxycore.Front]bool{}
 	}
 	s.groups[g][r.Front] = true
-	for _, e := range r.Pool.Endpoints {
-		if e.Here {
-			s.local[e.Addr()]++
-		}
+	for a := range hairpins(r) {
+		s.local[a]++
 	}
 }
 
@@ -53,18 +51,36 @@ func (s *side) drop(f proxycore.Front) {
 	if delete(s.groups[g], f); len(s.groups[g]) == 0 {
 		delete(s.groups, g)
 	}
-	for _, e := range r.Pool.Endpoints {
-		if e.Here {
-			if s.local[e.Addr()]--; s.local[e.Addr()] == 0 {
-				delete(s.local, e.Addr())
+	for a := range hairpins(r) {
+		if s.local[a]--; s.local[a] == 0 {
+			delete(s.local, a)
+		}
+	}
+}
+
+// hairpins are the addresses of the endpoints that may call themselves through the front.
+func hairpins(r proxycore.Route) iter.Seq[netip.Addr] {
+	return func(yield func(netip.Addr) bool) {
+		for _, p := range pools(r) {
+			for _, e := range p.Endpoints {
+				if e.Here && !yield(e.Addr()) {
+					return
+				}
 			}
 		}
 	}
 }
 
+func pools(r proxycore.Route) []proxycore.Pool {
+	if r.Local == nil {
+		return []proxycore.Pool{r.Pool}
+	}
+	return []proxycore.Pool{r.Pool, *r.Local}
+}
+
 // lay writes the rules of those groups.
 func (s *side) lay(which map[group]bool) layout {
-	l := layout{bodies: map[string]body{}}
+	l := layout{bodies: map[place]body{}}
 	for _, g := range slices.SortedFunc(maps.Keys(which), compareGroups) {
 		var routes []proxycore.Route
 		for _, f := range slices.SortedFunc(maps.Keys(s.groups[g]), proxycore.Front.Compare) {
@@ -98,7 +114,7 @@ func (s *side) all() layout {
 		which[g] = true
 	}
 	l := s.lay(which)
-	maps.Copy(l.bodies, s.fixed)
+	maps.Copy(l.bodies, s.node.fixed())
 	l.items = append(l.items, item{place: place{nat, post}, text: marked})
 	for _, a := range slices.SortedFunc(maps.Keys(s.local), netip.Addr.Compare) {
 		l.items = append(l.items, hairpin(a))
@@ -106,7 +122,7 @@ func (s *side) all() layout {
 	return l
 }
 
-// Program puts a change in force: in each family the rules that refuse, then nat, then away with what no longer refuses.
+// Program puts a change in force: in each family the rules that drop or refuse, then nat, then away with what no longer does.
 func (b *Backend) Program(ctx context.Context, c proxycore.Change) error {
 	if b.closed {
 		return errClosed
@@ -146,25 +162,26 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	})
 }
 
-// supports says what this backend cannot do yet, before anything is written.
+// supports says what no backend can do, before anything is written.
 func supports(r proxycore.Route) error {
-	var what string
 	switch {
 	case !r.Addr.IsValid() || r.Addr.Is4In6() || r.Addr.Zone() != "":
 		return fmt.Errorf("front %v: not an address", r.Front)
 	case r.Proto != cluster.TCP && r.Proto != cluster.UDP && r.Proto != cluster.SCTP:
-		what = r.Proto.String()
-	case r.Local != nil || r.Masquerade == proxycore.MasqueradeNode:
-		what = "externalTrafficPolicy Local"
-	case r.Ranges != nil:
-		what = "loadBalancerSourceRanges"
+		return fmt.Errorf("front %v: backend iptables cannot do %v", r.Front, r.Proto)
+	case (r.Local != nil) != (r.Masquerade == proxycore.MasqueradeNode):
+		return fmt.Errorf("front %v: one of Local and MasqueradeNode without the other", r.Front)
 	}
-	if what != "" {
-		return fmt.Errorf("front %v: backend iptables cannot do %s yet", r.Front, what)
+	for _, p := range r.Ranges {
+		if !p.IsValid() || p.Addr().Is4() != r.Addr.Is4() {
+			return fmt.Errorf("front %v: source range %v is not of its family", r.Front, p)
+		}
 	}
-	for _, e := range r.Pool.Endpoints {
-		if !e.IsValid() || e.Addr().Is4() != r.Addr.Is4() {
-			return fmt.Errorf("front %v: endpoint %v is not of its family", r.Front, e.AddrPort)
+	for _, p := range pools(r) {
+		for _, e := range p.Endpoints {
+			if !e.IsValid() || e.Addr().Is4() != r.Addr.Is4() {
+				return fmt.Errorf("front %v: endpoint %v is not of its family", r.Front, e.AddrPort)
+			}
 		}
 	}
 	return nil
@@ -191,7 +208,7 @@ func (b *Backend) fits(c proxycore.Change) error {
 }
 
 // change writes the difference that some routes make.
-func (s *side) change(ctx context.Context, c proxycore.Change, node proxycore.NodeRules, limit int) error {
+func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.NodeRules, limit int) error {
 	touched := map[group]bool{}
 	was := maps.Clone(s.local)
 	each := func(list []proxycore.Route, f func(r proxycore.Route)) {
@@ -218,105 +235,112 @@ func (s *side) change(ctx context.Context, c proxycore.Change, node proxycore.No
 		each(list, s.put)
 	}
 	now := s.lay(touched)
-	hairpins := func(l *layout, have, other map[netip.Addr]int) {
+	itself := func(l *layout, have, other map[netip.Addr]int) {
 		for _, a := range slices.SortedFunc(maps.Keys(have), netip.Addr.Compare) {
 			if other[a] == 0 {
 				l.items = append(l.items, hairpin(a))
 			}
 		}
 	}
-	hairpins(&old, was, s.local)
-	hairpins(&now, s.local, was)
+	itself(&old, was, s.local)
+	itself(&now, s.local, was)
+	led := s.node.jumps()
 	if c.Node != nil {
-		maps.Copy(old.bodies, s.fixed)
-		s.fixed = nodeBodies(node, s.is6)
-		maps.Copy(now.bodies, s.fixed)
+		maps.Copy(old.bodies, s.node.fixed())
+		s.node.NodeRules = rules
+		if err := s.remember(&kernel{}); err != nil {
+			return err
+		}
+		maps.Copy(now.bodies, s.node.fixed())
 	}
-	return s.carryOut(ctx, compare(old, now), limit)
+	return s.carryOut(ctx, compare(old, now), led, now.bodies, limit)
 }
 
 // reconcile reads the kernel and writes the difference to all that is wanted.
-func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, node proxycore.NodeRules, limit int) error {
+func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, rules proxycore.NodeRules, limit int) error {
 	s.forget()
 	for _, r := range routes {
 		if r.Addr.Is6() == s.is6 {
 			s.put(r)
 		}
 	}
-	s.fixed = nodeBodies(node, s.is6)
 	k, err := s.tool.save(ctx)
 	if err != nil {
 		return err
 	}
-	now := s.all()
-	p := compare(k.layout(), now)
-	// A chain must be there before a rule is added to it or a jump leads to it.
-	var missing [2]unit
-	for _, p := range sets {
-		if _, ok := k.chains[p]; !ok {
-			i := 0
-			if p.table == nat {
-				i = 1
-			}
-			missing[i] = append(missing[i], ":"+p.chain+" - [0:0]")
-		}
-	}
-	if len(missing[0]) > 0 {
-		p.reject = slices.Insert(p.reject, 0, missing[0])
-	}
-	for name := range s.fixed { // they lead to one another, whichever is written first
-		if _, ok := k.chains[place{nat, name}]; !ok {
-			missing[1] = append(missing[1], ":"+name+" - [0:0]")
-		}
-	}
-	if len(missing[1]) > 0 {
-		slices.Sort(missing[1])
-		p.nat = slices.Insert(p.nat, 0, missing[1])
-	}
-	for _, pl := range k.places() { // chains in filter that are not of this layout
-		if pl.table == filter && pl.chain != top {
-			p.respect = append(p.respect, unit{"-F " + pl.chain, "-X " + pl.chain})
-		}
-	}
-	absent, extra := sortJumps(k.jumps)
-	for _, j := range absent {
-		if op := (unit{"-I " + j.chain + " 1 " + j.text}); j.table == filter {
-			p.reject = append(p.reject, op)
-		} else {
-			p.nat = append(p.nat, op)
-		}
-	}
-	// Nobody's jump may hold a chain that goes.
-	lost := slices.DeleteFunc(slices.Clone(k.jumps), func(j jump) bool {
-		to := place{j.table, parseRule(j.text).target}
-		_, stays := now.bodies[to.chain]
-		return isSet(to) || to.table == nat && stays
-	})
-	for _, j := range lost {
-		if err := s.tool.remove(j); err != nil {
-			return err
-		}
-	}
-	if err := s.carryOut(ctx, p, limit); err != nil {
+	s.node.NodeRules = rules
+	if err := s.remember(k); err != nil {
 		return err
 	}
+	now := s.all()
+	p := compare(k.layout(), now)
+	// A chain must be there before a rule is added to it or one leads to it, whichever is written first.
+	for _, table := range []string{mangle, filter, nat} {
+		var missing unit
+		for _, at := range slices.SortedFunc(chainsOf(now), place.compare) {
+			if _, ok := k.chains[at]; !ok && at.table == table {
+				missing = append(missing, ":"+at.chain+" - [0:0]")
+			}
+		}
+		if list := p.first(table); len(missing) > 0 {
+			*list = slices.Insert(*list, 0, missing)
+		}
+	}
+	return s.carryOut(ctx, p, k.jumps, now.bodies, limit)
+}
+
+// chainsOf are the chains that are there whatever the Services are.
+func chainsOf(l layout) iter.Seq[place] {
+	return func(yield func(place) bool) {
+		for _, p := range sets {
+			if !yield(p) {
+				return
+			}
+		}
+		for p, b := range l.bodies {
+			if b.group == (group{}) && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// carryOut restores a plan. Among the jumps that are there, those that hold a chain that goes are taken out before, what is
+// missing is put in, and what else is too much is taken out when nothing needs it any more.
+func (s *side) carryOut(ctx context.Context, p plan, have []jump, stay map[place]body, limit int) error {
+	absent, extra := sortJumps(have, s.node.jumps())
+	for _, j := range absent {
+		list := p.first(j.table)
+		*list = append(*list, unit{"-I " + j.chain + " 1 " + j.text})
+	}
+	late := slices.DeleteFunc(slices.Clone(extra), func(j jump) bool {
+		to := place{j.table, parseRule(j.text).target}
+		_, stays := stay[to]
+		return !isSet(to) && !stays
+	})
 	for _, j := range extra {
+		if !slices.Contains(late, j) {
+			if err := s.tool.remove(j); err != nil {
+				return err
+			}
+		}
+	}
+	if err := s.tool.restore(ctx, p.restores(limit)); err != nil {
+		return err
+	}
+	for _, j := range late {
 		if err := s.tool.remove(j); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-func (s *side) carryOut(ctx context.Context, p plan, limit int) error {
-	return s.tool.restore(ctx, slices.Concat(restores(filter, p.reject, limit), restores(nat, p.nat, limit), restores(filter, p.respect, limit)))
+	return s.letOut()
 }
 
 // sortJumps tells which of our jumps are missing, in the order in which they are put in, and what else leads into our chains.
-func sortJumps(have []jump) (missing, extra []jump) {
-	found := make([]bool, len(jumps))
+func sortJumps(have, wanted []jump) (missing, extra []jump) {
+	found := make([]bool, len(wanted))
 	for _, h := range have {
-		i := slices.IndexFunc(jumps, func(j jump) bool {
+		i := slices.IndexFunc(wanted, func(j jump) bool {
 			return j.table == h.table && j.chain == h.chain && canon(j.text) == canon(h.text)
 		})
 		if i < 0 || found[i] {
@@ -325,7 +349,7 @@ func sortJumps(have []jump) (missing, extra []jump) {
 			found[i] = true
 		}
 	}
-	for i, j := range jumps {
+	for i, j := range wanted {
 		if !found[i] {
 			missing = append(missing, j)
 		}

@@ -12,10 +12,10 @@ import (
 )
 
 // sideWith is one family's wanted state, without a kernel.
-func sideWith(node proxycore.NodeRules, routes ...proxycore.Route) *side {
+func sideWith(rules proxycore.NodeRules, routes ...proxycore.Route) *side {
 	s := &side{}
 	s.forget()
-	s.fixed = nodeBodies(node, false)
+	s.node.NodeRules = rules
 	for _, r := range routes {
 		s.put(r)
 	}
@@ -24,8 +24,7 @@ func sideWith(node proxycore.NodeRules, routes ...proxycore.Route) *side {
 
 // text is what a first restore into an empty kernel says.
 func text(p plan, limit int) string {
-	inputs := append(restores(filter, p.reject, limit), restores(nat, p.nat, limit)...)
-	return strings.Join(append(inputs, restores(filter, p.respect, limit)...), "--\n")
+	return strings.Join(p.restores(limit), "--\n")
 }
 
 func TestRules(t *testing.T) {
@@ -33,48 +32,85 @@ func TestRules(t *testing.T) {
 		"web 10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080 10.244.2.2:8080",
 		"web 192.168.7.1:30080/TCP all here=10.244.1.2:8080 10.244.2.1:8080 10.244.2.2:8080",
 		"one 10.96.0.2:53/UDP here=10.244.1.2:53",
-		"sticky 10.96.0.3:80/SCTP none 60s 10.244.2.1:9 10.244.2.2:9",
+		"sticky 10.96.0.3:80/SCTP all 60s 10.244.2.1:9 10.244.2.2:9",
 		"none 10.96.0.4:80/TCP",
-		"away 10.96.0.5:80/TCP drop")...)
-	want := `*filter
--A SVCLAB -d 10.96.0.5/32 -p tcp -m tcp --dport 80 -m comment --comment "default/away:http has no endpoints" -j DROP
--A SVCLAB -d 10.96.0.4/32 -p tcp -m tcp --dport 80 -m comment --comment "default/none:http has no endpoints" -j REJECT --reject-with icmp-port-unreachable
+		"away 10.96.0.5:80/TCP drop",
+		"local 192.168.7.1:30081/TCP here=10.244.1.2:8080 10.244.2.1:8080 local here=10.244.1.2:8080",
+		"ranges 203.0.113.1:80/TCP all from=10.0.0.0/8 10.244.2.1:80 local drop",
+		"ranges 203.0.113.2:80/TCP all from=10.0.0.0/8 from=192.168.0.0/16 10.244.2.1:80")...)
+	want := `*mangle
+:SVCLAB-RANGES - [0:0]
+-A SVCLAB-RANGES -s 10.0.0.0/8 -j RETURN
+-A SVCLAB-RANGES -s 192.168.0.0/16 -j RETURN
+-A SVCLAB-RANGES -j DROP
+-A SVCLAB -d 203.0.113.2/32 -p tcp -m tcp --dport 80 -m comment --comment "default/ranges:http source ranges" -j SVCLAB-RANGES
+-A SVCLAB ! -s 10.0.0.0/8 -d 203.0.113.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/ranges:http source ranges" -j DROP
+COMMIT
+--
+*filter
+:SVCLAB - [0:0]
+-A SVCLAB -j SVCLAB-EMPTY
+-A SVCLAB -m addrtype --src-type LOCAL -j SVCLAB-NEAR
+-A SVCLAB -s 10.244.0.0/16 -j SVCLAB-NEAR
+-A SVCLAB -s 10.250.0.0/16 -j SVCLAB-NEAR
+-A SVCLAB -j SVCLAB-FAR
+:SVCLAB-FORWARD - [0:0]
+-A SVCLAB-FORWARD -m conntrack --ctstate DNAT --ctstatus CONFIRMED -j ACCEPT
+-A SVCLAB-FORWARD -m mark --mark 0x1000/0x1000 -m conntrack --ctstate DNAT -j ACCEPT
+-A SVCLAB-FORWARD -m conntrack --ctstate INVALID -j DROP
+-A SVCLAB-EMPTY -d 10.96.0.5/32 -p tcp -m tcp --dport 80 -m comment --comment "default/away:http has no endpoints" -j DROP
+-A SVCLAB-EMPTY -d 10.96.0.4/32 -p tcp -m tcp --dport 80 -m comment --comment "default/none:http has no endpoints" -j REJECT --reject-with icmp-port-unreachable
+-A SVCLAB-FAR -d 203.0.113.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/ranges:http has no endpoints" -j DROP
 COMMIT
 --
 *nat
 -A SVCLAB-POST -m mark --mark 0x1000/0x1000 -j SVCLAB-MASQ
 -A SVCLAB-POST -s 10.244.1.2/32 -d 10.244.1.2/32 -j MASQUERADE --random-fully
 :SVCLAB - [0:0]
--A SVCLAB -j SVCLAB-KEEP
 -A SVCLAB -j MARK --set-xmark 0x1000/0x1000
 -A SVCLAB -j SVCLAB-PODS
 -A SVCLAB -j SVCLAB-CLUSTER
 -A SVCLAB -j MARK --set-xmark 0x1000/0x1000
 -A SVCLAB -j SVCLAB-EXTERNAL
+-A SVCLAB -j SVCLAB-PODS
+-A SVCLAB -m mark --mark 0x1000/0x1000 -m addrtype ! --src-type LOCAL -g SVCLAB-OUTSIDE
+-A SVCLAB -j SVCLAB-NEAR
 -A SVCLAB -j MARK --set-xmark 0x0/0x1000
-:SVCLAB-MASQ - [0:0]
--A SVCLAB-MASQ -j MARK --set-xmark 0x0/0x1000
--A SVCLAB-MASQ -j MASQUERADE --random-fully
-:SVCLAB-PODS - [0:0]
--A SVCLAB-PODS -s 10.244.0.0/16 -j MARK --set-xmark 0x0/0x1000
--A SVCLAB-PODS -s 10.250.0.0/16 -j MARK --set-xmark 0x0/0x1000
 :SVCLAB-STICKY - [0:0]
 -A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
 -A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
 -A SVCLAB-STICKY -p sctp -m statistic --mode random --probability 0.50000000000 -m recent --set --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
 -A SVCLAB-STICKY -p sctp -m recent --set --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
--A SVCLAB-KEEP -d 10.96.0.3/32 -p sctp -m sctp --dport 80 -m comment --comment "default/sticky:http" -j SVCLAB-STICKY
+:SVCLAB-LOCAL - [0:0]
+-A SVCLAB-LOCAL -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/local:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
+-A SVCLAB-LOCAL -p tcp -m comment --comment "default/local:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
+:SVCLAB-MASQ - [0:0]
+-A SVCLAB-MASQ -j MARK --set-xmark 0x0/0x1000
+-A SVCLAB-MASQ -j MASQUERADE --random-fully
 :SVCLAB-WEB - [0:0]
 -A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.33333333349 -m comment --comment "default/web:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
 -A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/web:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
 -A SVCLAB-WEB -p tcp -m comment --comment "default/web:http -> 10.244.2.2:8080" -j DNAT --to-destination 10.244.2.2:8080
+:SVCLAB-OUTSIDE - [0:0]
+-A SVCLAB-OUTSIDE -j MARK --set-xmark 0x0/0x1000
+-A SVCLAB-OUTSIDE -j SVCLAB-FAR
+:SVCLAB-PODS - [0:0]
+-A SVCLAB-PODS -s 10.244.0.0/16 -j MARK --set-xmark 0x0/0x1000
+-A SVCLAB-PODS -s 10.250.0.0/16 -j MARK --set-xmark 0x0/0x1000
+-A SVCLAB-NEAR -d 192.168.7.1/32 -p tcp -m tcp --dport 30081 -m comment --comment "default/local:http" -j SVCLAB-LOCAL
+-A SVCLAB-FAR -d 192.168.7.1/32 -p tcp -m tcp --dport 30081 -m comment --comment "default/local:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
+-A SVCLAB-EXTERNAL -d 10.96.0.3/32 -p sctp -m sctp --dport 80 -m comment --comment "default/sticky:http" -j SVCLAB-STICKY
 -A SVCLAB-CLUSTER -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/web:http" -j SVCLAB-WEB
 -A SVCLAB-EXTERNAL -d 192.168.7.1/32 -p tcp -m tcp --dport 30080 -m comment --comment "default/web:http" -j SVCLAB-WEB
 -A SVCLAB-CLUSTER -d 10.96.0.2/32 -p udp -m udp --dport 53 -m comment --comment "default/one:http -> 10.244.1.2:53" -j DNAT --to-destination 10.244.1.2:53
+-A SVCLAB-NEAR -d 203.0.113.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/ranges:http -> 10.244.2.1:80" -j DNAT --to-destination 10.244.2.1:80
+-A SVCLAB-EXTERNAL -d 203.0.113.2/32 -p tcp -m tcp --dport 80 -m comment --comment "default/ranges:http -> 10.244.2.1:80" -j DNAT --to-destination 10.244.2.1:80
 COMMIT
 `
 	sticky := route("sticky 10.96.0.3:80/SCTP 10.244.2.1:9 10.244.2.2:9")
-	names := strings.NewReplacer(chainName(sticky.Front), "SVCLAB-STICKY", chainName(route("web 10.96.0.1:80/TCP").Front), "SVCLAB-WEB",
+	names := strings.NewReplacer(chainName(route("l 192.168.7.1:30081/TCP").Front, near), "SVCLAB-LOCAL",
+		chainName(route("r 203.0.113.2:80/TCP").Front, top), "SVCLAB-RANGES",
+		chainName(sticky.Front, inside), "SVCLAB-STICKY", chainName(route("web 10.96.0.1:80/TCP").Front, inside), "SVCLAB-WEB",
 		listName(groupOf(sticky), sticky.Pool.Endpoints[0].AddrPort), "LIST-1",
 		listName(groupOf(sticky), sticky.Pool.Endpoints[1].AddrPort), "LIST-2")
 	if d := cmp.Diff(names.Replace(text(compare(layout{}, s.all()), 0)), want); d != "" {
@@ -84,17 +120,20 @@ COMMIT
 
 // TestChanges shows what a change writes: no more than the chains that changed, and each Service whole.
 func TestChanges(t *testing.T) {
-	chain := chainName(route("web 10.96.0.1:80/TCP").Front)
+	chain, ranges := chainName(route("web 10.96.0.1:80/TCP").Front, inside), chainName(route("web 10.96.0.1:80/TCP").Front, top)
 	vip := `-d 10.96.0.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/web:http`
 	two := "web 10.96.0.1:80/TCP 10.244.2.1:80 10.244.2.2:80"
 	body := ":C - [0:0]\n" +
 		`-A C -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/web:http -> 10.244.2.1:80" -j DNAT --to-destination 10.244.2.1:80` + "\n" +
 		`-A C -p tcp -m comment --comment "default/web:http -> 10.244.2.2:80" -j DNAT --to-destination 10.244.2.2:80` + "\n"
 	chosen := `-A SVCLAB-CLUSTER ` + vip + `" -j C` + "\n"
-	refused := `SVCLAB ` + vip + ` has no endpoints" -j REJECT --reject-with icmp-port-unreachable` + "\n"
+	refused := `SVCLAB-EMPTY ` + vip + ` has no endpoints" -j REJECT --reject-with icmp-port-unreachable` + "\n"
 	single := `SVCLAB-CLUSTER ` + vip + ` -> 10.244.2.1:80" -j DNAT --to-destination 10.244.2.1:80` + "\n"
+	denied := `SVCLAB-FAR ` + vip + ` has no endpoints" -j DROP` + "\n"
+	barred := `SVCLAB ! -s 10.0.0.0/8 ` + vip + ` source ranges" -j DROP` + "\n"
 	gone := "-F C\n-X C\n"
 	natTable := func(s string) string { return "*nat\n" + s + "COMMIT\n" }
+	mangleTable := func(s string) string { return "*mangle\n" + s + "COMMIT\n" }
 	filterTable := func(s string) string { return "*filter\n" + s + "COMMIT\n" }
 	for _, test := range []struct{ name, old, now, want string }{
 		{"nothing", two, two, ""},
@@ -106,10 +145,19 @@ func TestChanges(t *testing.T) {
 		{"one endpoint becomes two", "web 10.96.0.1:80/TCP 10.244.2.1:80", two, natTable(body + chosen + "-D " + single)},
 		{"two endpoints become one", two, "web 10.96.0.1:80/TCP 10.244.2.1:80", natTable("-A " + single + "-D" + chosen[2:] + gone)},
 		{"another kind of masquerade", two, two + " all", natTable("-A SVCLAB-EXTERNAL " + vip + `" -j C` + "\n" + "-D" + chosen[2:])},
+		{"source ranges: before nat when they come", two + " all", two + " all from=10.0.0.0/8", mangleTable("-A " + barred)},
+		{"and after it when they go, and the front with them", two + " all from=10.0.0.0/8", "web 10.96.0.1:80/TCP all", filterTable("-A "+refused) + "--\n" +
+			natTable("-D SVCLAB-EXTERNAL "+vip+`" -j C`+"\n"+gone) + "--\n" + mangleTable("-D "+barred)},
+		{"other source ranges: at once", two + " all from=10.0.0.0/8", two + " all from=10.0.0.0/8 from=11.0.0.0/8", mangleTable(
+			":R - [0:0]\n-A R -s 10.0.0.0/8 -j RETURN\n-A R -s 11.0.0.0/8 -j RETURN\n-A R -j DROP\n-A SVCLAB " + vip + ` source ranges" -j R` + "\n-D " + barred)},
+		{"policy Local: a rule for some and one for others", two + " all", two + " local drop", filterTable("-A "+denied) + "--\n" +
+			natTable("-A SVCLAB-NEAR "+vip+`" -j C`+"\n-D SVCLAB-EXTERNAL "+vip+`" -j C`+"\n")},
+		{"the first local endpoint", two + " local drop", two + " local 10.244.2.1:80", natTable("-A SVCLAB-FAR "+single[len("SVCLAB-CLUSTER "):]) +
+			"--\n" + filterTable("-D "+denied)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			old, now := sideWith(proxycore.NodeRules{}, route(test.old)), sideWith(proxycore.NodeRules{}, route(test.now))
-			got := strings.ReplaceAll(text(compare(old.all(), now.all()), 0), chain, "C")
+			got := strings.NewReplacer(chain, "C", ranges, "R").Replace(text(compare(old.all(), now.all()), 0))
 			if d := cmp.Diff(got, test.want); d != "" {
 				t.Errorf("-got +want:\n%s", d)
 			}
@@ -206,17 +254,17 @@ func TestSplit(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
-	local := route("web 10.96.0.1:80/TCP 10.244.2.1:80")
-	local.Local = &proxycore.Pool{}
-	ranges := route("web 10.96.0.1:80/TCP 10.244.2.1:80")
-	ranges.Ranges = podCIDRs("10.0.0.0/8").Pods
+	local := route("web 10.96.0.1:80/TCP 10.244.2.1:80 local [fd00::1]:80")
+	half := route("web 10.96.0.1:80/TCP 10.244.2.1:80")
+	half.Local = &proxycore.Pool{}
 	for _, test := range []struct {
 		route proxycore.Route
 		want  string
 	}{
-		{local, "front 10.96.0.1:80/TCP: backend iptables cannot do externalTrafficPolicy Local yet"},
-		{ranges, "front 10.96.0.1:80/TCP: backend iptables cannot do loadBalancerSourceRanges yet"},
+		{half, "front 10.96.0.1:80/TCP: one of Local and MasqueradeNode without the other"},
+		{local, "front 10.96.0.1:80/TCP: endpoint [fd00::1]:80 is not of its family"},
 		{route("web 10.96.0.1:80/TCP [fd00::1]:80"), "front 10.96.0.1:80/TCP: endpoint [fd00::1]:80 is not of its family"},
+		{route("web 10.96.0.1:80/TCP from=fd00::/8"), "front 10.96.0.1:80/TCP: source range fd00::/8 is not of its family"},
 	} {
 		if err := supports(test.route); err == nil || err.Error() != test.want {
 			t.Errorf("got %v, want %s", err, test.want)

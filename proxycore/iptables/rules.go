@@ -1,11 +1,13 @@
 package iptables
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,57 +16,47 @@ import (
 	"svclab/proxycore/cluster"
 )
 
-// The chains that are always there. Those of endpoints are "SVCLAB-" and a hash; no word here is as long as one.
+// The chains that are always there. Those of fronts are "SVCLAB-" and a hash; no word here is as long as one.
 const (
-	top      = "SVCLAB"          // nat: PREROUTING and OUTPUT lead here; filter: INPUT, FORWARD and OUTPUT do
-	keep     = "SVCLAB-KEEP"     // fronts whose clients are never masqueraded
-	inside   = "SVCLAB-CLUSTER"  // fronts that spare pods: ClusterIPs
-	external = "SVCLAB-EXTERNAL" // fronts that spare nobody
-	pods     = "SVCLAB-PODS"     // takes the mark from pods
+	top      = "SVCLAB"          // where the kernel's chains lead; mangle: fronts with source ranges
+	inside   = "SVCLAB-CLUSTER"  // nat: fronts that spare pods: ClusterIPs
+	external = "SVCLAB-EXTERNAL" // nat: fronts that spare nobody
+	near     = "SVCLAB-NEAR"     // nat, filter: fronts of externalTrafficPolicy Local, for pods and the node itself
+	far      = "SVCLAB-FAR"      // nat, filter: the same for everybody else
+	empty    = "SVCLAB-EMPTY"    // filter: fronts without endpoints, whoever calls
+	outside  = "SVCLAB-OUTSIDE"  // nat: leads those who are neither pods nor the node to far, and nowhere else
+	pods     = "SVCLAB-PODS"     // nat: takes the mark from pods
 	post     = "SVCLAB-POST"     // POSTROUTING leads here what DNAT has translated
 	masq     = "SVCLAB-MASQ"
+	forward  = "SVCLAB-FORWARD" // filter: what the node lets through
+	guard    = "SVCLAB-GUARD"   // filter: what must not get to 127.0.0.0/8
 
 	nat    = "nat"
 	filter = "filter"
+	mangle = "mangle"
 )
 
 // The mark says "masquerade me" between PREROUTING and POSTROUTING. 0x4000 and 0x8000 are kube-proxy's, 0x2000 is the CNI
 // portmap plugin's, 0xf00 Cilium's, 0xff0000 Tailscale's.
 const (
+	hasMark   = "-m mark --mark 0x1000/0x1000"
 	setMark   = "-j MARK --set-xmark 0x1000/0x1000"
 	clearMark = "-j MARK --set-xmark 0x0/0x1000"
-	marked    = "-m mark --mark 0x1000/0x1000 -j " + masq
 	hide      = "-j MASQUERADE --random-fully"
 )
-
-// jump is a rule in a chain of the kernel's that leads to ours.
-type jump struct{ table, chain, text string }
-
-// jumps are in the order in which they are put in: a packet that is translated can already be masqueraded.
-var jumps = []jump{
-	{nat, "POSTROUTING", `-m conntrack --ctstate DNAT -m comment --comment "svclab: masquerade" -j ` + post},
-	{filter, "INPUT", `-m conntrack --ctstate NEW -m comment --comment "svclab: no endpoints" -j ` + top},
-	{filter, "FORWARD", `-m conntrack --ctstate NEW -m comment --comment "svclab: no endpoints" -j ` + top},
-	{filter, "OUTPUT", `-m conntrack --ctstate NEW -m comment --comment "svclab: no endpoints" -j ` + top},
-	{nat, "PREROUTING", `-m comment --comment "svclab: Services" -j ` + top},
-	{nat, "OUTPUT", `-m comment --comment "svclab: Services" -j ` + top},
-}
 
 // place is a chain of a table.
 type place struct{ table, chain string }
 
-// sets are the chains whose rules exclude one another, so that their order means nothing: one is added at the end and
-// deleted by its text, and the others are not written.
-var sets = []place{{nat, keep}, {nat, inside}, {nat, external}, {nat, post}, {filter, top}}
-
-func isSet(p place) bool {
-	for _, s := range sets {
-		if s == p {
-			return true
-		}
-	}
-	return false
+func (p place) compare(o place) int {
+	return cmp.Or(strings.Compare(p.table, o.table), strings.Compare(p.chain, o.chain))
 }
+
+// sets are the chains whose rules exclude one another, so that their order means nothing: one is added at the end and
+// deleted by its text, and the others are not written. A packet meets the sets in this order.
+var sets = []place{{mangle, top}, {nat, inside}, {nat, external}, {nat, near}, {nat, far}, {filter, empty}, {filter, near}, {filter, far}, {nat, post}}
+
+func isSet(p place) bool { return slices.Contains(sets, p) }
 
 // group is what shares chains: the fronts of one Service port.
 type group struct {
@@ -79,81 +71,36 @@ type item struct {
 	place
 	text  string
 	front proxycore.Front // whom it concerns; the zero Front: none
-	to    string          // the chain of ours that it leads to
+	to    string          // the chain of ours that it leads to, in the same table
 	group group
 }
 
-// body is a chain of endpoints or a fixed one: a list of rules, always written whole.
+// body is a chain of endpoints, of source ranges, or a fixed one: a list of rules, always written whole.
 type body struct {
 	rules []string
 	group group
+	front proxycore.Front // whose ranges it has
 }
 
 // layout is the rules of some fronts of one family, or of all.
 type layout struct {
 	items  []item
-	bodies map[string]body // in table nat
-}
-
-// nodeBodies are the fixed chains.
-func nodeBodies(n proxycore.NodeRules, is6 bool) map[string]body {
-	var main, who []string
-	for _, p := range merged(n.Pods, is6) {
-		who = append(who, "-s "+p.String()+" "+clearMark)
-	}
-	switch {
-	case n.MasqueradeAll:
-		main = []string{setMark, "-j " + keep, "-j " + inside, "-j " + external}
-	case len(who) > 0:
-		main = []string{"-j " + keep, setMark, "-j " + pods, "-j " + inside, setMark, "-j " + external}
-	default: // as in kube-proxy, a family without a detector masquerades nobody to ClusterIPs
-		main = []string{"-j " + keep, "-j " + inside, setMark, "-j " + external}
-	}
-	return map[string]body{
-		top:  {rules: append(main, clearMark)},
-		pods: {rules: who},
-		masq: {rules: []string{clearMark, hide}},
-	}
+	bodies map[place]body
 }
 
 // lay writes the rules of one group's routes, sorted by front. Fronts with the same endpoints share the chain named after
-// the first of them: when endpoints change, one chain is written and no front touched.
+// the first of them: when endpoints change, one chain is written and no front touched. A front of policy Local is two: one
+// for pods and the node itself, one for everybody else.
 func (l *layout) lay(routes []proxycore.Route) {
-	type shared struct{ rules, chain string }
-	var have []shared
+	shared := map[string]string{} // rules → the chain that has them
 	for _, r := range routes {
-		it := item{place: place{nat, classOf(r.Masquerade)}, front: r.Front, group: groupOf(r)}
-		match := "-d " + host(r.Addr) + " " + withPort(r.Proto) + " --dport " + strconv.Itoa(int(r.Port))
-		name := r.Owner.String()
-		switch n := len(r.Pool.Endpoints); {
-		case n == 0:
-			it.place = place{filter, top}
-			verdict := " -j REJECT --reject-with icmp-port-unreachable"
-			if r.Addr.Is6() {
-				verdict = " -j REJECT --reject-with icmp6-port-unreachable"
-			}
-			if r.Pool.Empty == proxycore.Drop {
-				verdict = " -j DROP"
-			}
-			it.text = match + remark(name+" has no endpoints") + verdict
-		case n == 1 && r.Affinity == 0:
-			it.text = match + remark(name+" -> "+r.Pool.Endpoints[0].String()) + dnat(r.Pool.Endpoints[0].AddrPort)
-		default:
-			b := body{endpointRules(r), it.group}
-			text := strings.Join(b.rules, "\n")
-			for _, s := range have {
-				if s.rules == text {
-					it.to = s.chain
-				}
-			}
-			if it.to == "" {
-				it.to = chainName(r.Front)
-				have = append(have, shared{text, it.to})
-				l.bodies[it.to] = b
-			}
-			it.text = match + remark(name) + " -j " + it.to
+		l.ranges(r)
+		if r.Local == nil {
+			l.front(r, r.Pool, classOf(r.Masquerade), empty, shared)
+			continue
 		}
-		l.items = append(l.items, it)
+		l.front(r, r.Pool, near, near, shared)
+		l.front(r, *r.Local, far, far, shared)
 	}
 }
 
@@ -164,16 +111,79 @@ func classOf(m proxycore.Masquerade) string {
 	return external
 }
 
+// front is the one rule of a front for some clients: in nat where it has endpoints, in filter where it has none.
+func (l *layout) front(r proxycore.Route, p proxycore.Pool, some, none string, shared map[string]string) {
+	it := item{place: place{nat, some}, front: r.Front, group: groupOf(r)}
+	match, name := matchOf(r.Front), r.Owner.String()
+	switch n := len(p.Endpoints); {
+	case n == 0:
+		it.place = place{filter, none}
+		verdict := " -j REJECT --reject-with icmp-port-unreachable"
+		if r.Addr.Is6() {
+			verdict = " -j REJECT --reject-with icmp6-port-unreachable"
+		}
+		if p.Empty == proxycore.Drop {
+			verdict = " -j DROP"
+		}
+		it.text = match + remark(name+" has no endpoints") + verdict
+	case n == 1 && r.Affinity == 0:
+		it.text = match + remark(name+" -> "+p.Endpoints[0].String()) + dnat(p.Endpoints[0].AddrPort)
+	default:
+		rules := endpointRules(r, p)
+		text := strings.Join(rules, "\n")
+		if it.to = shared[text]; it.to == "" {
+			it.to = chainName(r.Front, some)
+			shared[text] = it.to
+			l.bodies[place{nat, it.to}] = body{rules: rules, group: it.group}
+		}
+		it.text = match + remark(name) + " -j " + it.to
+	}
+	l.items = append(l.items, it)
+}
+
+// ranges drops whoever may not call, before anybody looks for endpoints. Table mangle is before nat, and nothing else is
+// needed there: other ranges are one restore of one table. In nat and filter it would take a chain in each.
+func (l *layout) ranges(r proxycore.Route) {
+	it := item{place: place{mangle, top}, front: r.Front, group: groupOf(r)}
+	match, why := matchOf(r.Front), remark(r.Owner.String()+" source ranges")
+	switch len(r.Ranges) {
+	case 0:
+		return
+	case 1:
+		it.text = "! -s " + r.Ranges[0].Masked().String() + " " + match + why + " -j DROP"
+	default:
+		it.to = chainName(r.Front, top)
+		b := body{group: it.group, front: r.Front}
+		for _, p := range r.Ranges {
+			b.rules = append(b.rules, "-s "+p.Masked().String()+" -j RETURN")
+		}
+		b.rules = append(b.rules, "-j DROP")
+		l.bodies[place{mangle, it.to}] = b
+		it.text = match + why + " -j " + it.to
+	}
+	l.items = append(l.items, it)
+}
+
+// matchOf is the packets to a front. 127.0.0.1 is the node's own: route_localnet lets frames for it in from the wire, and
+// they must not be translated before the guard sees them.
+func matchOf(f proxycore.Front) string {
+	match := "-d " + host(f.Addr) + " " + withPort(f.Proto) + " --dport " + strconv.Itoa(int(f.Port))
+	if f.Addr.IsLoopback() {
+		match += " " + fromNode
+	}
+	return match
+}
+
 // endpointRules is a chain of endpoints: a rule each, two where clients stick. A client that is remembered is renewed by
 // --update; --set comes after the dice, or every client would be remembered for everybody. Fronts of a Service port share
 // the lists, which are named after it and the endpoint (row AFF-4); a list goes with its last rule.
-func endpointRules(r proxycore.Route) []string {
+func endpointRules(r proxycore.Route, p proxycore.Pool) []string {
 	proto := "-p " + strings.ToLower(r.Proto.String())
 	var sticky, random []string
-	for i, e := range r.Pool.Endpoints {
+	for i, e := range p.Endpoints {
 		end := remark(r.Owner.String()+" -> "+e.String()) + dnat(e.AddrPort)
 		dice := ""
-		if left := len(r.Pool.Endpoints) - i; left > 1 {
+		if left := len(p.Endpoints) - i; left > 1 {
 			dice = " -m statistic --mode random --probability " + probability(left)
 		}
 		if r.Affinity == 0 {
@@ -227,7 +237,13 @@ func remark(s string) string {
 	return ` -m comment --comment "` + s[:min(len(s), 255)] + `"`
 }
 
-func chainName(f proxycore.Front) string { return top + "-" + hash(f.String()) }
+// chainName is of a front's endpoints for the clients of a set, or, of top, of its source ranges.
+func chainName(f proxycore.Front, set string) string {
+	if set == inside || set == external || set == near {
+		set = "" // they have the same endpoints
+	}
+	return top + "-" + hash(f.String()+set)
+}
 
 func listName(g group, to netip.AddrPort) string {
 	return top + "-" + hash(g.owner.String()+" "+g.proto.String()+" "+to.String())
@@ -239,33 +255,6 @@ func hash(s string) string {
 }
 
 func isOurs(chain string) bool { return chain == top || strings.HasPrefix(chain, top+"-") }
-
-// merged is the shortest list of prefixes of a family that cover the same addresses.
-func merged(all []netip.Prefix, is6 bool) []netip.Prefix {
-	var out []netip.Prefix
-	add := func(p netip.Prefix) {
-		for i := 0; i < len(out); i++ {
-			switch q := out[i]; {
-			case q.Bits() <= p.Bits() && q.Contains(p.Addr()):
-				return
-			case p.Bits() < q.Bits() && p.Contains(q.Addr()):
-				out = append(out[:i], out[i+1:]...)
-				i--
-			case p.Bits() == q.Bits() && netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked() == netip.PrefixFrom(q.Addr(), p.Bits()-1).Masked():
-				out = append(out[:i], out[i+1:]...)
-				p, i = netip.PrefixFrom(p.Addr(), p.Bits()-1).Masked(), -1
-			}
-		}
-		out = append(out, p)
-	}
-	for _, p := range all {
-		if p.Addr().Is6() == is6 {
-			add(p.Masked())
-		}
-	}
-	sortPrefixes(out)
-	return out
-}
 
 // seconds reads back what endpointRules has written.
 func seconds(s string) time.Duration {

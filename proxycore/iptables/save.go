@@ -1,6 +1,7 @@
 package iptables
 
 import (
+	"maps"
 	"math"
 	"net/netip"
 	"slices"
@@ -45,6 +46,8 @@ func parseSave(out string) *kernel {
 // parsed is what a rule of ours may say. What is not understood is left out, and makes the rule's text differ.
 type parsed struct {
 	src, dst    netip.Prefix
+	not         bool   // whoever is not in src
+	in          string // an interface
 	proto       cluster.Proto
 	port        uint16
 	chance      uint32 // of 2^31; 0: certain
@@ -70,6 +73,9 @@ func parseRule(text string) (p parsed) {
 		switch w {
 		case "-s":
 			p.src, _ = netip.ParsePrefix(v)
+			p.not = i > 0 && words[i-1] == "!"
+		case "-i":
+			p.in = v
 		case "-d":
 			p.dst, _ = netip.ParsePrefix(v)
 		case "-p":
@@ -164,12 +170,10 @@ func sortPrefixes(p []netip.Prefix) {
 
 // layout is the kernel's rules as if lay had made them; nobody knows their groups.
 func (k *kernel) layout() layout {
-	l := layout{bodies: map[string]body{}}
+	l := layout{bodies: map[place]body{}}
 	for _, p := range k.places() {
 		if !isSet(p) {
-			if p.table == nat {
-				l.bodies[p.chain] = body{rules: k.chains[p]}
-			}
+			l.bodies[p] = body{rules: k.chains[p]}
 			continue
 		}
 		for _, text := range k.chains[p] {
@@ -184,11 +188,4 @@ func (k *kernel) layout() layout {
 	return l
 }
 
-func (k *kernel) places() []place {
-	out := make([]place, 0, len(k.chains))
-	for p := range k.chains {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, func(a, b place) int { return strings.Compare(a.table+" "+a.chain, b.table+" "+b.chain) })
-	return out
-}
+func (k *kernel) places() []place { return slices.SortedFunc(maps.Keys(k.chains), place.compare) }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -90,13 +91,7 @@ var servesOthers = Mutant{
 	Peaceful: "myservice",
 	Sentence: "belongs to no Service",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
-		now := s
-		for svc := range s.Services() {
-			o := svc.Object.DeepCopy()
-			delete(o.Labels, "service.kubernetes.io/service-proxy-name")
-			now = now.WithService(o)
-		}
-		return now
+		return eachService(s, func(o *corev1.Service) { delete(o.Labels, "service.kubernetes.io/service-proxy-name") })
 	},
 }
 
@@ -108,13 +103,9 @@ var youngerWins = Mutant{
 	Peaceful: "external-ip",
 	Sentence: "should have answered",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
-		now := s
-		for svc := range s.Services() {
-			o := svc.Object.DeepCopy()
+		return eachService(s, func(o *corev1.Service) {
 			o.CreationTimestamp = metav1.NewTime(time.Unix(-o.CreationTimestamp.Unix(), 0))
-			now = now.WithService(o)
-		}
-		return now
+		})
 	},
 }
 

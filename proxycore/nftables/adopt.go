@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"context"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,7 @@ func (b *Backend) adopt(ctx context.Context) (anew bool, err error) {
 func newSide(fam int) *side {
 	return &side{
 		f: families[fam], fam: fam,
-		fronts: map[proxycore.Front]*pool{}, chains: map[uint32]bool{}, users: map[uint32]int{},
+		fronts: map[proxycore.Front]*entry{}, intervals: map[setID][]span{}, chains: map[uint32]bool{}, users: map[uint32]int{},
 		clusterIPs: newRefs(), hairpin: newRefs(),
 	}
 }
@@ -58,7 +59,7 @@ func (k *found) isOurs(f *family) bool {
 			return false
 		}
 	}
-	for _, c := range f.chains(masqueradeNobody) {
+	for _, c := range f.chains(character{}) {
 		have := k.chains[c.name]
 		if have != nil && ((have.hook == nil) != (c.hook == nil) || c.hook != nil && *c.hook != *have.hook) {
 			return false
@@ -78,31 +79,37 @@ func (b *Backend) take(s *side, k *found) {
 	for _, a := range k.hairpin {
 		s.hairpin.found(a)
 	}
-	s.pods = k.pods
-	s.kind = kindOf(k.chains["translated"])
-	for _, c := range s.f.chains(s.kind) {
+	s.intervals[pods], s.intervals[cidrs] = k.intervals[pods], k.intervals[cidrs]
+	s.character = k.character()
+	for _, c := range s.f.chains(s.character) {
 		if c.differs(k.chains[c.name]) != "" {
 			b.tx.writeChain(s, c, k.chains[c.name] != nil)
 		}
 	}
 	for _, x := range k.strays {
-		b.tx.delElement(s.fam, x.set, x.key)
+		if x.set == ranges {
+			b.tx.delInterval(s.fam, x.set, x.key, x.end)
+		} else {
+			b.tx.delElement(s.fam, x.set, x.key)
+		}
 		s.count[x.set]--
 	}
-	for n, chain := range k.numbers {
-		if chainOf(n) != chain {
-			by, _ := byNumber(n)
-			b.tx.delElement(s.fam, by, native(n))
-			s.count[by]--
+	for at, chain := range k.numbers {
+		if chainOf(at.number) != chain {
+			b.tx.delElement(s.fam, at.set, native(at.number))
+			s.count[at.set]--
 		}
 	}
 	number := func(n uint32) {
-		if k.numbers[n] != chainOf(n) {
-			b.tx.addNumber(s, n)
+		for _, set := range places(n) {
+			if k.numbers[place{set, n}] != chainOf(n) {
+				b.tx.lead(s, set, n)
+			}
 		}
 	}
-	number(toRefuse)
-	number(toIgnore)
+	for _, o := range others {
+		number(o.number)
+	}
 	for name, c := range k.chains {
 		if n, ok := numberOfChain(name); ok {
 			if spec := s.f.chain(n); spec.differs(c) != "" {
@@ -112,25 +119,33 @@ func (b *Backend) take(s *side, k *found) {
 			s.chains[n] = true
 		}
 	}
-	for _, p := range s.fronts {
-		s.use(p.number, +1)
-		s.use(p.pick, +1)
+	for _, e := range s.fronts {
+		for _, n := range e.numbers {
+			s.use(n, +1)
+		}
 	}
 }
 
-// kindOf recognises the masquerade rule.
-func kindOf(c *foundChain) translatedKind {
-	if c != nil {
-		for _, r := range c.rules {
+// character reads in the rules what of NodeRules they are made for.
+func (k *found) character() (c character) {
+	if translated := k.chains["translated"]; translated != nil {
+		for _, r := range translated.rules {
 			switch r.comment {
 			case ruleMasquerade:
-				return masqueradeOutside
+				c.masquerade = masqueradeOutside
 			case ruleMasqueradeAll:
-				return masqueradeAll
+				c.masquerade = masqueradeAll
 			}
 		}
 	}
-	return masqueradeNobody
+	if parting := k.chains["etp-local"]; parting != nil {
+		for _, r := range parting.rules {
+			if name, ok := strings.CutPrefix(r.comment, rulePodsOn); ok {
+				c.podInterface = name
+			}
+		}
+	}
+	return c
 }
 
 // use counts the fronts of a chain. One that nobody uses stays for a while: pools that grow and shrink between two
@@ -171,14 +186,19 @@ func (t *transaction) addChain(s *side, c chainSpec) {
 	})
 }
 
-// addNumber lets a number lead to its chain.
+// addNumber lets a number lead to its chain, wherever somebody may be sent there.
 func (t *transaction) addNumber(s *side, n uint32) {
-	set, code := byNumber(n)
+	for _, set := range places(n) {
+		t.lead(s, set, n)
+	}
+}
+
+func (t *transaction) lead(s *side, set setID, n uint32) {
 	w := &t.elems[s.fam][set].add
 	before := len(w.b)
 	at := w.nest(unix.NFTA_LIST_ELEM)
 	w.value(unix.NFTA_SET_ELEM_KEY, native(n))
-	w.verdict(unix.NFTA_SET_ELEM_DATA, code, chainOf(n))
+	w.verdict(unix.NFTA_SET_ELEM_DATA, set.verb(), chainOf(n))
 	w.end(at)
 	t.size += len(w.b) - before
 	s.count[set]++

@@ -10,11 +10,15 @@
 //	prerouting ─┐              ┌─► lb-N: dnat to a random slot of N, else to slot 0, else refuse
 //	output ─────┴─► dispatch ──┼─► sticky-T: dnat to the endpoint remembered, or pick-N one and remember it for T seconds
 //	                           ├─► refuse
-//	                           └─► ignore
+//	                           ├─► ignore
+//	                           ├─► etp-local: pods and this node to the chain in map internal (one of the above),
+//	                           │   everybody else to that in external: lb-N-local, sticky-T-local, refuse, ignore
+//	                           └─► source-check: who is in source-ranges to the chain in map allowed (one of the above)
 //	postrouting ──► translated ──► masq
 //
-// All chains are in nat hooks: only the first packet of a connection meets a rule. What the layout must do, and what
-// was seen to fail without it, is in flat-layout.md; the Local policies and source ranges are not here yet.
+// A front with a Local policy has the slots of its local endpoints from 65536 on; their clients are remembered in the same
+// map, and looked for in local-live. All chains are in nat hooks: only the first packet of a connection meets a rule. What
+// the layout must do, and what was seen to fail without it, is in flat-layout.md.
 //
 // No packet is lost by a change, and none goes astray: see program.go for the order. The package executes nothing and
 // moves no thread; it takes the network namespace as a file descriptor.
@@ -25,6 +29,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -47,9 +53,9 @@ type Backend struct {
 	node   proxycore.NodeRules
 	sides  [2]*side // what is in the kernel, by family; valid while known
 	tx     transaction
-	slots  slotter
+	slots  [2]slotter
 	key    [40]byte // scratch
-	data   [20]byte
+	data   [40]byte
 	closed bool
 
 	transactions int          // sent; tests prove with it that nothing was
@@ -61,10 +67,10 @@ type side struct {
 	f          *family
 	fam        int
 	fresh      bool // the table is not there yet
-	kind       translatedKind
-	pods       []span
-	fronts     map[proxycore.Front]*pool
-	chains     map[uint32]bool // of lb-N, sticky-T and pick-N those that are there, by number
+	character  character
+	intervals  map[setID][]span // pods, service-cidrs
+	fronts     map[proxycore.Front]*entry
+	chains     map[uint32]bool // of those that come and go the ones that are there, by number
 	users      map[uint32]int  // of numbers: fronts
 	clusterIPs refs
 	hairpin    refs
@@ -127,17 +133,23 @@ func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
 	if p == nil {
 		return "", false
 	}
-	for i, e := range p.slots {
-		if e.AddrPort == to {
-			set, key := endpoints, i
-			if id := at(p.ids, i); id != 0 {
-				set, key = live, int(id)
-			}
-			return fmt.Sprintf("table %s %s, chain %s, map %s, element %s", s.f.name, b.table, chainOf(p.number), sets[set].name,
-				s.f.element(set, appendSlot(nil, f, key))), true
+	var ways []string
+	for h, number := range p.numbers.ends() {
+		pool := &p.pools[h]
+		i := slices.IndexFunc(pool.slots, func(e proxycore.Endpoint) bool { return e.AddrPort == to })
+		if i < 0 {
+			continue
 		}
+		set, key := endpoints, firstSlot(h)+i
+		if id := at(pool.ids, i); id != 0 {
+			set, key = live+setID(h), int(id)
+		}
+		ways = append(ways, fmt.Sprintf("chain %s, map %s, element %s", chainOf(number), sets[set].name, s.f.element(set, appendSlot(nil, f, key))))
 	}
-	return "", false
+	if ways == nil {
+		return "", false
+	}
+	return fmt.Sprintf("table %s %s, %s", s.f.name, b.table, strings.Join(ways, ", or for traffic from outside ")), true
 }
 
 // Close deletes our two tables and nothing else.

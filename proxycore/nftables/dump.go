@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -9,7 +10,7 @@ import (
 )
 
 // Dump reads the kernel. First what the node does whatever the Services are, then a line for each front, both families
-// together. Slots, ids, chains and masq-all are not in it; Check looks at them.
+// together. Slots, ids, chains, masq-all and masq-node are not in it; Check looks at them.
 func (b *Backend) Dump(ctx context.Context) (string, error) {
 	if b.closed {
 		return "", errClosed
@@ -24,40 +25,56 @@ func (b *Backend) Dump(ctx context.Context) (string, error) {
 		if !k.exists {
 			continue
 		}
-		node.MasqueradeAll = node.MasqueradeAll || kindOf(k.chains["translated"]) == masqueradeAll
-		node.Pods = append(node.Pods, prefixes(k.pods)...)
-		for f, p := range k.fronts {
-			if p.number != 0 {
-				lines = append(lines, p.line(f))
+		c := k.character()
+		node.MasqueradeAll = node.MasqueradeAll || c.masquerade == masqueradeAll
+		node.PodInterface = cmp.Or(node.PodInterface, c.podInterface)
+		node.Pods = append(node.Pods, prefixes(k.intervals[pods])...)
+		for f, e := range k.fronts {
+			if e.numbers[services] != 0 {
+				lines = append(lines, e.line(f))
 			}
 		}
 	}
 	return proxycore.FormatDump(node, lines), nil
 }
 
-// line follows the packet: the number chooses the chain, the chain the slots, or the ids and where they live.
-func (p *pool) line(f proxycore.Front) string {
+// line follows the packet: the numbers choose the chain, the chain the slots, or the ids and where they live.
+func (e *entry) line(f proxycore.Front) string {
 	r := proxycore.Route{Front: f}
+	if e.numbers[services] == toCheck {
+		r.Ranges = prefixes(e.ranges)
+	}
+	ends := e.numbers.ends()
+	r.Pool = e.pools[everywhere].behind(ends[everywhere], e.numbers[picks], &r.Affinity)
+	if ends[local] != 0 {
+		there := e.pools[local].behind(ends[local], e.numbers[localPicks], &r.Affinity)
+		r.Local = &there
+	}
+	return proxycore.FormatRoute(r)
+}
+
+// behind is who answers behind a number, and for how long a client is remembered.
+func (p *pool) behind(number, pick uint32, affinity *time.Duration) (out proxycore.Pool) {
 	add := func(to netip.AddrPort) {
 		if to.IsValid() {
-			r.Pool.Endpoints = append(r.Pool.Endpoints, proxycore.Endpoint{AddrPort: to})
+			out.Endpoints = append(out.Endpoints, proxycore.Endpoint{AddrPort: to})
 		}
 	}
-	switch kind, n := kindOfNumber(p.number); kind {
+	switch kind, _, n := kindOfNumber(number); kind {
 	case kindPool:
 		for _, e := range p.slots[:min(n, len(p.slots))] {
 			add(e.AddrPort)
 		}
 	case kindSticky:
-		r.Affinity = time.Duration(n) * time.Second
-		_, n = kindOfNumber(p.pick)
+		*affinity = time.Duration(n) * time.Second
+		_, _, n = kindOfNumber(pick)
 		for _, id := range p.ids[:min(n, len(p.ids))] {
 			add(p.live[id])
 		}
 	case kindOther:
-		if p.number == toIgnore {
-			r.Pool.Empty = proxycore.Drop
+		if number == toIgnore {
+			out.Empty = proxycore.Drop
 		}
 	}
-	return proxycore.FormatRoute(r)
+	return out
 }

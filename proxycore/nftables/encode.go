@@ -83,6 +83,20 @@ func (w *buffer) element(key, data []byte) {
 	w.end(at)
 }
 
+// interval writes an element of a set of intervals whose keys are concatenations: both ends, included. (A set of intervals
+// with simple keys marks the end by another element: boundary.)
+func (w *buffer) interval(from, to []byte) {
+	at := w.nest(unix.NFTA_LIST_ELEM)
+	w.value(unix.NFTA_SET_ELEM_KEY, from)
+	w.value(setElemKeyEnd, to)
+	w.end(at)
+}
+
+const setElemKeyEnd = 10 // NFTA_SET_ELEM_KEY_END
+
+// intervalSize is what interval appends.
+func intervalSize(key int) int { return 4 + 2*(8+align(key)) }
+
 // elementSize is what element appends.
 func elementSize(key, data int) int {
 	n := 4 + 8 + align(key)

@@ -57,6 +57,11 @@ func appendSlot(b []byte, f proxycore.Front, slot int) []byte {
 	return binary.NativeEndian.AppendUint32(appendFront(b, f), uint32(slot))
 }
 
+// appendRange is a front and a source: an end of a source range.
+func appendRange(b []byte, f proxycore.Front, source netip.Addr) []byte {
+	return appendAddr(appendFront(b, f), source)
+}
+
 func appendTarget(b []byte, t netip.AddrPort) []byte {
 	return appendPort(appendAddr(b, t.Addr()), t.Port())
 }
@@ -64,6 +69,7 @@ func appendTarget(b []byte, t netip.AddrPort) []byte {
 func (f *family) addrLen() int   { return int(f.words) * 4 }
 func (f *family) frontLen() int  { return f.addrLen() + 8 }
 func (f *family) slotLen() int   { return f.addrLen() + 12 }
+func (f *family) rangeLen() int  { return 2*f.addrLen() + 8 }
 func (f *family) targetLen() int { return f.addrLen() + 4 }
 
 func (f *family) readAddr(b []byte) netip.Addr {
@@ -91,19 +97,21 @@ func (f *family) element(set setID, key []byte) string {
 	}
 	front := func(v proxycore.Front) string { return fmt.Sprintf("%v . %v . %d", v.Addr, v.Proto, v.Port) }
 	switch set {
-	case services, picks, masqAll:
+	case services, allowed, internal, external, picks, localPicks, masqAll, masqNode:
 		return front(f.readFront(key))
+	case ranges:
+		return fmt.Sprintf("%s . %v", front(f.readFront(key)), f.readAddr(key[f.frontLen():]))
 	case endpoints, ids:
 		v, slot := f.readSlot(key)
 		return fmt.Sprintf("%s . slot %d", front(v), slot)
 	case hairpin:
 		return fmt.Sprintf("%v . %v", f.readAddr(key), f.readAddr(key[f.addrLen():]))
-	case live:
+	case live, localLive:
 		v, id := f.readSlot(key)
 		return fmt.Sprintf("%s . id %#x", front(v), id)
 	case affinity:
 		return fmt.Sprintf("%v . %s", f.readAddr(key), front(f.readFront(key[f.addrLen():])))
-	case byService, byPick:
+	case byService, byAllowed, byLocal, byPick:
 		return chainOf(binary.NativeEndian.Uint32(key))
 	}
 	return f.readAddr(key).String()

@@ -3,13 +3,16 @@ package nftables
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"svclab/proxycore"
 )
 
 // budget is what the elements of a transaction may take of its bytes; the rest is for the messages around them: at
-// most one header for each set and family and for every 60 KB.
-func (b *Backend) budget() int { return max(b.limit-2048-b.limit/512, 512) }
+// most one header for each set, family and direction, and for every 60 KB.
+func (b *Backend) budget() int { return max(b.limit-headers-b.limit/512, 512) }
+
+const headers = 4 * int(numSets) * 80
 
 // room sends what is collected when n more bytes would not fit.
 func (b *Backend) room(ctx context.Context, n int, full bool) error {
@@ -27,30 +30,50 @@ func (f *family) cost() int {
 	return elementSize(f.slotLen(), f.targetLen()) + elementSize(f.slotLen(), 0) + 2*elementSize(2*f.addrLen(), 0)
 }
 
+// fixed bounds what goes into one transaction whatever the front's size: its numbers, its ranges, masq-all or masq-node,
+// and cluster-ips.
+func (e *entry) fixed(f *family, now *entry) int {
+	n := elementSize(f.addrLen(), 0)
+	for i := range e.numbers {
+		if e.numbers[i] != now.numbers[i] {
+			n += elementSize(f.frontLen(), 0) + elementSize(f.frontLen(), 4)
+		}
+	}
+	for i := range e.masq {
+		if e.masq[i] != now.masq[i] {
+			n += elementSize(f.frontLen(), 0)
+		}
+	}
+	if !slices.Equal(e.ranges, now.ranges) {
+		n += (len(e.ranges) + len(now.ranges)) * intervalSize(f.rangeLen())
+	}
+	return n
+}
+
 // front collects the change of one front; want is nil for one that goes. It is whole within one transaction. One that
 // is too large even for that (thousands of endpoints) is cut so that every packet still finds an endpoint of the old
-// pool or of the new: new slots, replaced slots, the front's number, and then the slots that go.
+// pools or of the new: new slots, replaced slots, the front's numbers and ranges, and then the slots that go.
 func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.Route, full bool) error {
 	s := b.sides[familyIndex(f.Addr)]
 	p := s.fronts[f]
 	if p == nil {
-		p = &pool{}
+		p = &entry{}
 		s.fronts[f] = p
 	}
-	var number uint32
-	var list []proxycore.Endpoint
-	if want != nil {
-		list = want.Pool.Endpoints
-		number = numberOf(want)
+	now, lists := wanted(want), poolsOf(want)
+	var steps [2][]step
+	for h := range now.pools {
+		now.pools[h].slots, steps[h] = b.slots[h].reslot(p.pools[h].slots, lists[h])
 	}
-	now, steps := b.slots.reslot(p.slots, list)
-	var recall memory
-	if kind, _ := kindOfNumber(number); kind == kindSticky {
-		recall = p.memory.next(now)
+	if now.numbers[picks] != 0 || now.numbers[localPicks] != 0 {
+		now.remember(p)
 	}
 
-	fixed := 8 * elementSize(s.f.frontLen(), 4) // services, picks, masq-all and cluster-ips
-	whole := fixed + len(steps)*s.f.cost() + p.memory.size(s.f, &recall)
+	fixed := p.fixed(s.f, &now)
+	whole := fixed
+	for h := range steps {
+		whole += len(steps[h])*s.f.cost() + p.pools[h].memory.size(s.f, &now.pools[h].memory)
+	}
 	if err := b.room(ctx, whole, full); err != nil {
 		return err
 	}
@@ -59,16 +82,52 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 		each = func() error { return b.room(ctx, s.f.cost()+fixed, full) }
 	}
 
-	counts := want != nil && want.Kind == proxycore.ClusterIP
-	if counts && !p.counted {
-		if s.clusterIPs.need(f.Addr) {
-			b.add(s, clusterIPs, appendAddr(b.key[:0], f.Addr), nil)
+	if now.counted && !p.counted && s.clusterIPs.need(f.Addr) {
+		b.add(s, clusterIPs, appendAddr(b.key[:0], f.Addr), nil)
+	}
+	for i, set := range [...]setID{masqAll, masqNode} {
+		if now.masq[i] && !p.masq[i] {
+			b.add(s, set, appendFront(b.key[:0], f), nil)
 		}
 	}
-	masq := want != nil && want.Masquerade == proxycore.MasqueradeAll
-	if masq && !p.masq {
-		b.add(s, masqAll, appendFront(b.key[:0], f), nil)
+	for h := range steps {
+		if err := b.place(s, f, h, steps[h], each); err != nil {
+			return err
+		}
+		if err := b.learn(s, f, h, &p.pools[h].memory, &now.pools[h].memory, each); err != nil {
+			return err
+		}
 	}
+	for set := range numNumbers {
+		b.point(s, set, f, p.numbers[set], now.numbers[set])
+	}
+	b.admit(s, f, p.ranges, now.ranges)
+	for h := range steps {
+		if err := b.forget(s, f, h, &p.pools[h].memory, &now.pools[h].memory, each); err != nil {
+			return err
+		}
+		if err := b.vacate(s, f, h, steps[h], each); err != nil {
+			return err
+		}
+	}
+	for i, set := range [...]setID{masqAll, masqNode} {
+		if p.masq[i] && !now.masq[i] {
+			b.del(s, set, appendFront(b.key[:0], f))
+		}
+	}
+	if p.counted && !now.counted {
+		s.clusterIPs.release(f.Addr)
+	}
+	if want == nil {
+		delete(s.fronts, f)
+		return nil
+	}
+	*p = now
+	return nil
+}
+
+// place fills the slots that are new, then those that change hands.
+func (b *Backend) place(s *side, f proxycore.Front, half int, steps []step, each func() error) error {
 	for _, st := range steps { // also where only Here differs
 		if st.now.Here && !st.old.Here || st.now.Here && st.now.Addr() != st.old.Addr() {
 			if err := each(); err != nil {
@@ -85,7 +144,7 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 				if err := each(); err != nil {
 					return err
 				}
-				key := appendSlot(b.key[:0], f, st.slot)
+				key := appendSlot(b.key[:0], f, firstSlot(half)+st.slot)
 				if replaced {
 					b.del(s, endpoints, key)
 				}
@@ -93,20 +152,17 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 			}
 		}
 	}
-	if err := b.learn(s, f, &p.memory, &recall, each); err != nil {
-		return err
-	}
-	b.point(s, picks, f, p.pick, recall.pick)
-	b.point(s, services, f, p.number, number)
-	if err := b.forget(s, f, &p.memory, &recall, each); err != nil {
-		return err
-	}
+	return nil
+}
+
+// vacate empties the slots that go.
+func (b *Backend) vacate(s *side, f proxycore.Front, half int, steps []step, each func() error) error {
 	for _, st := range steps {
 		if !st.now.IsValid() && st.old.IsValid() {
 			if err := each(); err != nil {
 				return err
 			}
-			b.del(s, endpoints, appendSlot(b.key[:0], f, st.slot))
+			b.del(s, endpoints, appendSlot(b.key[:0], f, firstSlot(half)+st.slot))
 		}
 	}
 	for _, st := range steps {
@@ -114,21 +170,10 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 			s.hairpin.release(st.old.Addr())
 		}
 	}
-	if p.masq && !masq {
-		b.del(s, masqAll, appendFront(b.key[:0], f))
-	}
-	if p.counted && !counts {
-		s.clusterIPs.release(f.Addr)
-	}
-	if want == nil {
-		delete(s.fronts, f)
-		return nil
-	}
-	p.slots, p.number, p.memory, p.masq, p.counted = now, number, recall, masq, counts
 	return nil
 }
 
-// point gives a front another number in services or picks; 0 is none.
+// point gives a front another number in a map; 0 is none.
 func (b *Backend) point(s *side, set setID, f proxycore.Front, old, now uint32) {
 	if old == now {
 		return
@@ -144,17 +189,19 @@ func (b *Backend) point(s *side, set setID, f proxycore.Front, old, now uint32) 
 	s.use(now, +1)
 }
 
-// numberOf is the number of the chain for a front.
-func numberOf(r *proxycore.Route) uint32 {
-	switch {
-	case len(r.Pool.Endpoints) > 0 && r.Affinity > 0:
-		return stickyNumber(r.Affinity)
-	case len(r.Pool.Endpoints) > 0:
-		return poolNumber(len(r.Pool.Endpoints))
-	case r.Pool.Empty == proxycore.Drop:
-		return toIgnore
+// admit changes who may call a front. All of it is in one transaction, so that there is no moment at which somebody is
+// locked out who was let in before and is after, or the reverse.
+func (b *Backend) admit(s *side, f proxycore.Front, old, now []span) {
+	for _, r := range missing(old, now) {
+		from, to := appendRange(b.key[:0], f, r.from), appendRange(b.data[:0], f, r.to)
+		b.tx.delInterval(s.fam, ranges, from, to)
+		s.count[ranges]--
 	}
-	return toRefuse
+	for _, r := range missing(now, old) {
+		from, to := appendRange(b.key[:0], f, r.from), appendRange(b.data[:0], f, r.to)
+		b.tx.addInterval(s.fam, ranges, from, to)
+		s.count[ranges]++
+	}
 }
 
 func (b *Backend) add(s *side, set setID, key, data []byte) {

@@ -53,8 +53,9 @@ func program(t testing.TB, b *Backend, c proxycore.Change) {
 	}
 }
 
-// route reads "10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop"; "sticky=3s" is affinity, and
-// "nodeport" and "external" are kinds.
+// route reads "10.96.0.1:80/TCP here=10.244.1.2:8080 10.244.2.1:8080", or "... drop"; "sticky=3s" is affinity,
+// "nodeport" and "external" are kinds, "from=192.168.0.0/24" is a source range, and after "local" are the endpoints of a
+// Local policy.
 func route(s string) proxycore.Route {
 	fields := strings.Fields(s)
 	addr, proto, _ := strings.Cut(fields[0], "/")
@@ -64,10 +65,15 @@ func route(s string) proxycore.Route {
 		panic(err)
 	}
 	r := proxycore.Route{Front: proxycore.Front{Addr: front.Addr(), Port: front.Port(), Proto: p}}
+	pool := &r.Pool
 	for _, f := range fields[1:] {
 		switch f {
 		case "drop":
-			r.Pool.Empty = proxycore.Drop
+			pool.Empty = proxycore.Drop
+			continue
+		case "local":
+			r.Local, r.Masquerade = &proxycore.Pool{}, proxycore.MasqueradeNode
+			pool = r.Local
 			continue
 		case "nodeport":
 			r.Kind, r.Masquerade = proxycore.NodePort, proxycore.MasqueradeAll
@@ -82,8 +88,12 @@ func route(s string) proxycore.Route {
 			}
 			continue
 		}
+		if p, ok := strings.CutPrefix(f, "from="); ok {
+			r.Ranges = append(r.Ranges, netip.MustParsePrefix(p))
+			continue
+		}
 		f, here := strings.CutPrefix(f, "here=")
-		r.Pool.Endpoints = append(r.Pool.Endpoints, proxycore.Endpoint{AddrPort: netip.MustParseAddrPort(f), Here: here})
+		pool.Endpoints = append(pool.Endpoints, proxycore.Endpoint{AddrPort: netip.MustParseAddrPort(f), Here: here})
 	}
 	return r
 }

@@ -23,6 +23,11 @@ var small = []string{
 	"[fd00:96::4]:53/UDP sticky=3s [fd00:244:2::2]:53",
 	"192.168.7.1:30080/TCP nodeport here=10.244.1.2:8080 10.244.2.1:8080",
 	"[fd00:7::1]:30080/SCTP external sticky=600s [fd00:244:2::2]:8080",
+	"192.168.7.1:30081/TCP nodeport sticky=600s here=10.244.1.2:8080 10.244.2.1:8080 local here=10.244.1.2:8080",
+	"192.168.7.1:30082/UDP nodeport 10.244.2.9:53 10.244.2.1:53 local drop",
+	"203.0.113.10:80/TCP external from=192.168.0.0/24 from=192.168.1.0/24 from=192.168.0.7/32 from=198.51.100.7/32 here=10.244.1.2:8080",
+	"203.0.113.11:80/TCP external from=192.168.0.0/24 here=10.244.1.2:8080 10.244.2.1:8080 local here=10.244.1.2:8080",
+	"[2001:db8::10]:80/TCP external from=2001:db8:1::/48 [fd00:244:2::2]:8080 local",
 }
 
 const smallDump = `pods 10.244.0.0/15 fd00:244::/32
@@ -32,6 +37,11 @@ const smallDump = `pods 10.244.0.0/15 fd00:244::/32
 10.96.0.3:80/SCTP -> drop
 10.96.0.4:80/TCP sticky 600s -> 10.244.1.2:8080 10.244.2.1:8080
 192.168.7.1:30080/TCP -> 10.244.1.2:8080 10.244.2.1:8080
+192.168.7.1:30081/TCP sticky 600s -> 10.244.1.2:8080 10.244.2.1:8080 local 10.244.1.2:8080
+192.168.7.1:30082/UDP -> 10.244.2.1:53 10.244.2.9:53 local drop
+203.0.113.10:80/TCP from 192.168.0.0/23 198.51.100.7/32 -> 10.244.1.2:8080
+203.0.113.11:80/TCP from 192.168.0.0/24 -> 10.244.1.2:8080 10.244.2.1:8080 local 10.244.1.2:8080
+[2001:db8::10]:80/TCP from 2001:db8:1::/48 -> [fd00:244:2::2]:8080 local refuse
 [fd00:7::1]:30080/SCTP sticky 600s -> [fd00:244:2::2]:8080
 [fd00:96::1]:80/TCP -> [fd00:244:1::2]:8080
 [fd00:96::4]:53/UDP sticky 3s -> [fd00:244:2::2]:53
@@ -40,7 +50,9 @@ const smallDump = `pods 10.244.0.0/15 fd00:244::/32
 func TestProgramDumpAndList(t *testing.T) {
 	ns := namespace(t)
 	b := open(t, ns, Options{})
-	program(t, b, full(podCIDRs("10.244.0.0/16", "10.245.0.0/16", "fd00:244::/32"), small...))
+	node := podCIDRs("10.244.0.0/16", "10.245.0.0/16", "fd00:244::/32")
+	node.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("10.97.0.0/16"), netip.MustParsePrefix("10.100.0.0/16")}
+	program(t, b, full(node, small...))
 	if d := cmp.Diff(dump(t, b), smallDump); d != "" {
 		t.Errorf("dump (-got +want):\n%s", d)
 	}
@@ -60,10 +72,34 @@ func TestProgramDumpAndList(t *testing.T) {
 		": jump pick-2",
 		"update @affinity { ip saddr . ip daddr . meta l4proto . th dport timeout 10m : meta priority }",
 		"delete @affinity { ip6 saddr . ip6 daddr . meta l4proto . th dport : meta priority }",
+		"203.0.113.10 . tcp . 80 . 192.168.0.0/23",
+		"203.0.113.11 . tcp . 80 . 192.168.0.0/24",
+		"2001:db8::10 . tcp . 80 . 2001:db8:1::/48",
+		"ip daddr . meta l4proto . th dport . ip saddr @source-ranges meta priority set ip daddr . meta l4proto . th dport map @allowed meta priority vmap @by-allowed comment \"in a range\"",
+		"ip saddr @pods meta priority set ip daddr . meta l4proto . th dport map @internal meta priority vmap @by-local comment \"pods\"",
+		"fib saddr type local meta priority set ip6 daddr . meta l4proto . th dport map @internal meta priority vmap @by-local comment \"this node\"",
+		"numgen random mod 1 offset 65536 map @ids",
+		"elements = { 10.96.0.0/15, 10.100.0.0/16 }",
+		"ip daddr @service-cidrs drop",
+		": goto sticky-600-local",
+		": jump pick-1-local",
 		"meta l4proto udp ct original ip6 daddr . meta l4proto . ct original proto-dst @masq-all goto masq comment \"masquerade front UDP\"",
 	} {
 		if !strings.Contains(strings.ReplaceAll(list, "10.244.0.0/15", "10.244.0.0-10.245.255.255"), want) {
 			t.Errorf("nft list ruleset lacks %q", want)
+		}
+	}
+	for _, x := range []struct{ front, to, want string }{
+		{small[9], "10.244.1.2:8080", "chain sticky-600, map live, element 192.168.7.1 . TCP . 30081 . id 0x2026a297, or for traffic from outside " +
+			"chain sticky-600-local, map local-live, element 192.168.7.1 . TCP . 30081 . id 0x2026a297"},
+		{small[12], "10.244.1.2:8080", "chain lb-2, map endpoints, element 203.0.113.11 . TCP . 80 . slot 0, or for traffic from outside " +
+			"chain lb-1-local, map endpoints, element 203.0.113.11 . TCP . 80 . slot 65536"},
+		{small[12], "10.244.2.1:8080", "chain lb-2, map endpoints, element 203.0.113.11 . TCP . 80 . slot 1"},
+		{"192.168.7.1:30082/UDP", "10.244.1.2:8080", ""},
+	} {
+		got, _ := b.RuleFor(route(x.front).Front, netip.MustParseAddrPort(x.to))
+		if strings.TrimPrefix(got, "table ip svclab, ") != x.want {
+			t.Errorf("RuleFor %s: %q, want %q", x.to, got, x.want)
 		}
 	}
 	got, ok := b.RuleFor(route(small[0]).Front, netip.MustParseAddrPort("10.244.2.1:8080"))
@@ -71,7 +107,7 @@ func TestProgramDumpAndList(t *testing.T) {
 		t.Errorf("RuleFor: %q %v, want %q", got, ok, want)
 	}
 	got, ok = b.RuleFor(route(small[5]).Front, netip.MustParseAddrPort("10.244.2.1:8080"))
-	if want := "table ip svclab, chain sticky-600, map live, element 10.96.0.4 . TCP . 80 . id 0x6112aae9"; got != want || !ok {
+	if want := "table ip svclab, chain sticky-600, map live, element 10.96.0.4 . TCP . 80 . id 0xe112aae9"; got != want || !ok {
 		t.Errorf("RuleFor: %q %v, want %q", got, ok, want)
 	}
 }
@@ -101,6 +137,7 @@ func TestSameStateSendsNothing(t *testing.T) {
 func TestFullHeals(t *testing.T) {
 	ns := namespace(t)
 	node := podCIDRs("10.244.0.0/16", "fd00:244::/32", "10.245.0.0/16")
+	node.ServiceCIDRs = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:96::/112")}
 	for _, damage := range []string{
 		"delete element ip svclab services { 10.96.0.1 . tcp . 80 }",
 		"delete element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 0 }",
@@ -131,6 +168,42 @@ func TestFullHeals(t *testing.T) {
 		"delete element ip svclab masq-all { 192.168.7.1 . tcp . 30080 }",
 		"add element ip svclab cluster-ips { 192.168.7.1 }",
 		"flush set ip svclab pods",
+		"flush set ip svclab service-cidrs",
+		"add element ip svclab service-cidrs { 10.98.0.0/16 }",
+		"delete element ip svclab endpoints { 203.0.113.11 . tcp . 80 . 65536 }",
+		"add element ip svclab endpoints { 203.0.113.11 . tcp . 80 . 65538 : 10.244.9.9 . 1 }",
+		"add element ip svclab endpoints { 203.0.113.11 . tcp . 80 . 131072 : 10.244.9.9 . 1 }",
+		"add element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 65536 : 10.244.9.9 . 1 }",
+		"flush map ip svclab local-live",
+		"add element ip svclab local-live { 192.168.7.1 . tcp . 30081 . 1:9 : 10.244.9.9 . 1 }",
+		"add element ip svclab local-live { 192.168.7.1 . tcp . 30081 . e112:aae9 : 10.244.9.9 . 1 }",
+		"delete element ip svclab ids { 192.168.7.1 . tcp . 30081 . 65536 }",
+		"flush map ip svclab local-picks",
+		"add element ip svclab local-picks { 203.0.113.11 . tcp . 80 : 600:1 }",
+		"flush map ip svclab by-local",
+		"flush map ip svclab by-allowed",
+		"delete element ip svclab by-service { 800:3 }",
+		"add element ip svclab by-allowed { 600:1 : goto refuse }",
+		"add element ip svclab by-local { 800:7 : goto refuse }",
+		"delete element ip svclab internal { 203.0.113.11 . tcp . 80 }",
+		"delete element ip svclab external { 192.168.7.1 . tcp . 30081 }",
+		"add element ip svclab internal { 10.96.0.1 . tcp . 80 : 800:0 }",
+		"add element ip svclab external { 10.96.9.9 . tcp . 80 : 800:0 }",
+		"flush map ip svclab allowed",
+		"add element ip svclab allowed { 10.96.0.1 . tcp . 80 : 800:0 }",
+		"delete element ip svclab masq-node { 192.168.7.1 . tcp . 30081 }",
+		"add element ip svclab masq-node { 192.168.7.1 . tcp . 30080 }",
+		"add element ip svclab masq-node { 10.96.9.9 . tcp . 80 }",
+		"flush set ip svclab source-ranges",
+		"add element ip svclab source-ranges { 203.0.113.10 . tcp . 80 . 10.0.0.1-10.0.0.9 }",
+		"add element ip svclab source-ranges { 203.0.113.10 . tcp . 80 . 10.0.0.1 }",
+		"add element ip svclab source-ranges { 10.96.0.1 . tcp . 80 . 10.0.0.0/8 }",
+		"add element ip svclab source-ranges { 10.96.9.9 . tcp . 80 . 10.0.0.0/8 }",
+		"add element ip svclab source-ranges { 10.97.0.0-10.97.0.7 . tcp . 80-90 . 10.0.0.0/8 }",
+		"delete element ip6 svclab source-ranges { 2001:db8::10 . tcp . 80 . 2001:db8:1::/48 }",
+		"flush chain ip svclab etp-local",
+		"flush chain ip svclab lb-1-local",
+		"flush chain ip6 svclab source-check",
 		"flush chain ip svclab lb-2",
 		"flush chain ip6 svclab translated",
 		"add rule ip svclab dispatch accept",
@@ -165,7 +238,8 @@ func TestFullHeals(t *testing.T) {
 // anID is an id of a sticky front, as nft reads it in a key.
 func anID(b *Backend) string {
 	p := b.sides[0].fronts[route("10.96.0.4:80/TCP").Front]
-	return fmt.Sprintf("%x:%x", p.ids[0]>>16, p.ids[0]&0xffff)
+	id := p.pools[everywhere].ids[0]
+	return fmt.Sprintf("%x:%x", id>>16, id&0xffff)
 }
 
 // A change that the kernel refuses names the element, changes nothing, and the next one must be Full.
@@ -262,7 +336,7 @@ func dumpOf(t testing.TB, lines []string) string {
 func TestChainsAreKeptAndRetired(t *testing.T) {
 	ns := namespace(t)
 	b := open(t, ns, Options{})
-	program(t, b, full(nil, small...))
+	program(t, b, full(nil, small[:9]...))
 	one, two := "10.96.0.1:80/TCP 10.244.1.2:8080", "10.96.0.1:80/TCP 10.244.1.2:8080 10.244.2.1:8080"
 	sent := b.transactions
 	program(t, b, proxycore.Change{Replace: routesOf(one)})
@@ -313,9 +387,11 @@ func TestUnsupportedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		want string
 		edit func(r *proxycore.Route)
 	}{
-		{"externalTrafficPolicy Local", func(r *proxycore.Route) { r.Local = &proxycore.Pool{} }},
-		{"loadBalancerSourceRanges", func(r *proxycore.Route) { r.Ranges = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }},
-		{"a masquerade of the node's own packets alone", func(r *proxycore.Route) { r.Masquerade = proxycore.MasqueradeNode }},
+		{"a ClusterIP that masquerades this node alone", func(r *proxycore.Route) { r.Masquerade = proxycore.MasqueradeNode }},
+		{"more than 1024 source ranges", func(r *proxycore.Route) { r.Ranges = make([]netip.Prefix, maxRanges+1) }},
+		{"more than 65536 endpoints", func(r *proxycore.Route) {
+			r.Local = &proxycore.Pool{Endpoints: make([]proxycore.Endpoint, maxSlots+1)}
+		}},
 		{"a front that is no ClusterIP without masquerade", func(r *proxycore.Route) { r.Kind = proxycore.NodePort }},
 		{"a sessionAffinity of 1.5s", func(r *proxycore.Route) { r.Affinity = 1500 * time.Millisecond }},
 		{"a sessionAffinity of 16777216s", func(r *proxycore.Route) { r.Affinity = 1 << 24 * time.Second }},
@@ -323,7 +399,7 @@ func TestUnsupportedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 		r := route(small[0])
 		x.edit(&r)
 		err := b.Program(context.Background(), proxycore.Change{Full: true, Add: []proxycore.Route{r}})
-		want := "front 10.96.0.1:80/TCP: backend nftables cannot do " + x.want + " yet"
+		want := "front 10.96.0.1:80/TCP: backend nftables cannot do " + x.want
 		if err == nil || strings.ReplaceAll(err.Error(), "4660h20m16s", "16777216s") != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -345,15 +421,38 @@ func TestNodeRules(t *testing.T) {
 		{podCIDRs("0.0.0.0/0", "::/0"), "pods 0.0.0.0/0 ::/0\n", ruleMasquerade},
 		{podCIDRs("10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"), "pods 10.0.0.0/23 10.0.2.0/24\n", ruleMasquerade},
 		{&proxycore.NodeRules{Pods: podCIDRs("10.244.0.0/16").Pods, MasqueradeAll: true}, "pods 10.244.0.0/16\nmasquerade-all\n", ruleMasqueradeAll},
+		{&proxycore.NodeRules{PodInterface: "cbr0"}, "pods on cbr0\n", ruleMasquerade},
+		{&proxycore.NodeRules{PodInterface: "pod*", MasqueradeAll: true}, "pods on pod*\nmasquerade-all\n", ruleMasqueradeAll},
+		{&proxycore.NodeRules{PodInterface: "pod*", Pods: podCIDRs("10.244.0.0/16").Pods}, "pods 10.244.0.0/16\npods on pod*\n", ruleMasquerade},
 		{&proxycore.NodeRules{}, "", ""},
 	} {
 		program(t, b, proxycore.Change{Full: !b.known, Node: x.node})
 		if got := dump(t, b); got != x.dump {
 			t.Errorf("dump %q, want %q", got, x.dump)
 		}
-		has := strings.Contains(nft(t, ns, "list chain ip svclab translated"), `comment "`+x.rule+`"`)
-		if has != (x.rule != "") {
+		list := nft(t, ns, "list table ip svclab")
+		if has := strings.Contains(list, `comment "`+x.rule+`"`); has != (x.rule != "") {
 			t.Errorf("%v: rule %q there: %v", x.node, x.rule, has)
+		}
+		in, out := `iifname "`+x.node.PodInterface+`" meta priority set`, `ip saddr != @pods iifname != "`+x.node.PodInterface+`" goto masq`
+		if want := x.node.PodInterface != ""; strings.Contains(list, in) != want || strings.Contains(list, out) != (want && !x.node.MasqueradeAll) {
+			t.Errorf("%v: interface not as it should be in\n%s", x.node, list)
+		}
+	}
+	for _, x := range []struct {
+		node proxycore.NodeRules
+		want string
+	}{
+		{proxycore.NodeRules{Localhost: true}, "backend nftables cannot do NodePorts at 127.0.0.1"},
+		{proxycore.NodeRules{PodInterface: "*"}, `pods on "*": not the name of an interface`},
+		{proxycore.NodeRules{PodInterface: "abcdefghijklmnop"}, `pods on "abcdefghijklmnop": not the name of an interface`},
+	} {
+		sent := b.transactions
+		if err := b.Program(context.Background(), proxycore.Change{Full: true, Node: &x.node}); err == nil || err.Error() != x.want {
+			t.Errorf("got %v, want %s", err, x.want)
+		}
+		if b.transactions != sent {
+			t.Errorf("%s: something was sent", x.want)
 		}
 	}
 }

@@ -3,9 +3,6 @@ package nftables
 import (
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,96 +26,7 @@ var (
 	postrouting = &hook{unix.NF_INET_POST_ROUTING, 100}
 )
 
-// A number stands for a chain in the map services: the kind in the upper byte, the pool's size below. Were the chain
-// itself in that map, the kernel would validate every element whenever one is added: 3.7 ms a change instead of
-// 0.011 at 30,000 Services (flat-layout.md, Q8a). Numbers are functions of the state, so that a new process finds
-// what the old one wrote.
-const (
-	kindPool   = 1 << 24 // lb-N
-	kindSticky = 3 << 24 // sticky-T, T in seconds
-	kindPick   = 5 << 24 // pick-N
-	kindOther  = 8 << 24
-	toRefuse   = kindOther
-	toIgnore   = kindOther + 1
-	kindMask   = 0xff << 24
-)
-
-// maxSeconds bounds an affinity timeout; the API's bound is 86,400.
-const maxSeconds = 1<<24 - 1
-
-var kinds = []struct {
-	kind   uint32
-	prefix string
-	most   int
-}{{kindPool, "lb-", maxSlots}, {kindSticky, "sticky-", maxSeconds}, {kindPick, "pick-", maxSlots}}
-
-// maxSlots bounds a pool; the slots above are for the pools of the Local policies (flat-layout.md, Q1).
-const maxSlots = 1 << 16
-
-func poolNumber(n int) uint32 { return kindPool | uint32(n) }
-func pickNumber(n int) uint32 { return kindPick | uint32(n) }
-func stickyNumber(timeout time.Duration) uint32 {
-	return kindSticky | uint32(timeout/time.Second)
-}
-
-// kindOfNumber takes a number apart: its kind, and N or T.
-func kindOfNumber(number uint32) (kind uint32, n int) {
-	return number & kindMask, int(number &^ kindMask)
-}
-
-// byNumber is the map in which the number stands, and how it leads to the chain.
-func byNumber(number uint32) (set setID, code int32) {
-	if kind, _ := kindOfNumber(number); kind == kindPick {
-		return byPick, unix.NFT_JUMP
-	}
-	return byService, unix.NFT_GOTO
-}
-
-// chainOf is the chain of a number, empty for a number that nobody gives.
-func chainOf(number uint32) string {
-	switch {
-	case number == toRefuse:
-		return "refuse"
-	case number == toIgnore:
-		return "ignore"
-	}
-	kind, n := kindOfNumber(number)
-	for _, k := range kinds {
-		if k.kind == kind && 0 < n && n <= k.most {
-			return k.prefix + strconv.Itoa(n)
-		}
-	}
-	return ""
-}
-
-// numberOfChain is the inverse for the chains that come and go: lb-N, sticky-T, pick-N.
-func numberOfChain(chain string) (number uint32, ok bool) {
-	for _, k := range kinds {
-		if digits, ok := strings.CutPrefix(chain, k.prefix); ok {
-			n, err := strconv.Atoi(digits)
-			if err != nil || n <= 0 || n > k.most {
-				return 0, false
-			}
-			number = k.kind | uint32(n)
-			return number, chainOf(number) == chain
-		}
-	}
-	return 0, false
-}
-
-// chain is the chain of a number that numberOfChain gives.
-func (f *family) chain(number uint32) chainSpec {
-	switch kind, n := kindOfNumber(number); kind {
-	case kindSticky:
-		return f.sticky(n)
-	case kindPick:
-		return f.pick(n)
-	default:
-		return f.pool(n)
-	}
-}
-
-const slotZero = "slot 0: the count was read before a commit and the slot after it"
+const slotZero = "slot 0: one map was read before a commit and the next after it"
 
 // front loads what services is keyed by: ip daddr . meta l4proto . th dport.
 func (f *family) front(reg uint32) []term {
@@ -151,63 +59,127 @@ const (
 	masqueradeAll                           // CIP-7
 )
 
+// character is what of NodeRules is in the rules of a table; the rest is in its sets.
+type character struct {
+	masquerade   translatedKind
+	podInterface string
+}
+
 // Names of rules that others look for.
 const (
 	ruleMasquerade    = "masquerade"
 	ruleMasqueradeAll = "masquerade all"
-	ruleFront         = "masquerade front " // and the protocol
+	ruleFront         = "masquerade front "     // and the protocol
+	ruleNode          = "masquerade this node " // and the protocol
+	rulePodsOn        = "pods on "              // and the interface
+	rulePriority      = "the chain's number is not the packet's priority"
 )
 
 // chains is everything in a table that does not depend on Services, targets before those who go to them. The rules
 // that use conntrack exist from the start: without one, no packet would be tracked and the nat hooks would see none.
-// dispatch can go nowhere but through by-service, one level deep: a chain must not be reachable from itself (ELOOP).
+// dispatch can go nowhere but through by-service, source-check through by-allowed and etp-local through by-local: a chain
+// must not be reachable from itself (ELOOP).
 //
 // skb->priority carries the chain's number from one expression to the next: a rule cannot use one map's result as
 // another map's key without it and still be listed by nft 1.0.6. It is zeroed again before the packet leaves.
-func (f *family) chains(kind translatedKind) []chainSpec {
-	zero := terms(constant(0, r0), metaSet(unix.NFT_META_PRIORITY, r0))
-	toClusterIP := terms(original(f.ctDaddr, r0), within(clusterIPs, r0))
-	translated := []ruleSpec{rule("hairpin",
-		terms(f.source(r0), f.destination(r0+f.words), within(hairpin, r0), goTo("masq")))}
-	for _, p := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP} {
-		translated = append(translated, rule(ruleFront+p.String(), f.originalFront(p, r0), terms(within(masqAll, r0), goTo("masq"))))
-	}
-	switch kind {
-	case masqueradeOutside:
-		translated = append(translated, rule(ruleMasquerade, toClusterIP,
-			terms(f.source(r0), outside(pods, r0), goTo("masq"))))
-	case masqueradeAll:
-		translated = append(translated, rule(ruleMasqueradeAll, toClusterIP, terms(goTo("masq"))))
-	}
-	translated = append(translated, rule("the chain's number is not the packet's priority", toClusterIP, zero))
+func (f *family) chains(c character) []chainSpec {
 	return []chainSpec{
 		{"refuse", nil, []ruleSpec{rule("no endpoint, or no such port", terms(f.reject()))}},
 		{"ignore", nil, []ruleSpec{rule("no endpoint here", terms(drop()))}},
 		{"masq", nil, []ruleSpec{
-			rule("the chain's number is not the packet's priority", zero),
+			rule(rulePriority, zero()),
 			rule("the node's address as source", terms(masquerade()))}},
+		{"from-node", nil, []ruleSpec{ // externalTrafficPolicy Local: POL-7, POL-9, POL-10
+			rule("this node", fromThisNode(), terms(goTo("masq"))),
+			rule(rulePriority, zero())}},
+		f.etpLocal(c),
+		f.sourceCheck(),
 		{"dispatch", nil, []ruleSpec{
-			rule("front to number to chain", f.front(r0), terms(find(services, r0),
-				metaSet(unix.NFT_META_PRIORITY, r0), metaGet(unix.NFT_META_PRIORITY, r0), decide(byService, r0))),
-			rule("a port that no Service has", terms(f.destination(r0), within(clusterIPs, r0), goTo("refuse")))}},
-		{"translated", nil, translated},
+			rule("front to number to chain", f.front(r0), follow(services, byService, r0)),
+			rule("a port that no Service has", terms(f.destination(r0), within(clusterIPs, r0), goTo("refuse"))),
+			rule("an address that no Service has", terms(f.destination(r0), within(cidrs, r0), drop()))}}, // row CIP-12
+		f.translated(c),
 		{"prerouting", prerouting, []ruleSpec{rule("from elsewhere", terms(goTo("dispatch")))}},
 		{"output", output, []ruleSpec{rule("from this node", terms(goTo("dispatch")))}},
 		{"postrouting", postrouting, []ruleSpec{rule("to an endpoint", translatedTo(), terms(goTo("translated")))}},
 	}
 }
 
+func zero() []term { return terms(constant(0, r0), metaSet(unix.NFT_META_PRIORITY, r0)) }
+
+// translated gives the node's address to those packets that need it as source. An endpoint on the node itself gets its
+// packets without: they never come to postrouting, and the answer cannot miss the node.
+func (f *family) translated(c character) chainSpec {
+	toClusterIP := terms(original(f.ctDaddr, r0), within(clusterIPs, r0))
+	rules := []ruleSpec{rule("hairpin",
+		terms(f.source(r0), f.destination(r0+f.words), within(hairpin, r0), goTo("masq")))}
+	for _, p := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP} {
+		rules = append(rules,
+			rule(ruleFront+p.String(), f.originalFront(p, r0), terms(within(masqAll, r0), goTo("masq"))),
+			rule(ruleNode+p.String(), f.originalFront(p, r0), terms(within(masqNode, r0), goTo("from-node"))))
+	}
+	switch c.masquerade {
+	case masqueradeOutside:
+		notByPod := []term(nil)
+		if c.podInterface != "" {
+			notByPod = cameBy(unix.NFT_CMP_NEQ, c.podInterface)
+		}
+		rules = append(rules, rule(ruleMasquerade, toClusterIP, terms(f.source(r0), outside(pods, r0)), notByPod, terms(goTo("masq"))))
+	case masqueradeAll:
+		rules = append(rules, rule(ruleMasqueradeAll, toClusterIP, terms(goTo("masq"))))
+	}
+	return chainSpec{"translated", nil, append(rules, rule(rulePriority, toClusterIP, zero()))}
+}
+
+// etpLocal parts those who get a front's pool under externalTrafficPolicy Local from those who get its local one: pods
+// and this node (POL-9, POL-10), and everybody else (POL-7). Who comes through was sent here before a commit, and the
+// policy was another after it.
+func (f *family) etpLocal(c character) chainSpec {
+	rules := []ruleSpec{rule("pods", terms(f.source(r0), within(pods, r0)), f.front(r0), follow(internal, byLocal, r0))}
+	if c.podInterface != "" {
+		rules = append(rules, rule(rulePodsOn+c.podInterface, cameBy(unix.NFT_CMP_EQ, c.podInterface), f.front(r0), follow(internal, byLocal, r0)))
+	}
+	return chainSpec{"etp-local", nil, append(rules,
+		rule("this node", fromThisNode(), f.front(r0), follow(internal, byLocal, r0)),
+		rule("from outside", f.front(r0), follow(external, byLocal, r0)),
+		rule("the policy is Local no more", f.front(r0), follow(services, byLocal, r0)),
+		rule("the policy is Local no more, but there are ranges", f.front(r0), follow(allowed, byLocal, r0)),
+		rule("no Service any more", terms(drop())))}
+}
+
+// sourceCheck lets those through who are in a front's ranges (LB-6 to LB-8), before anybody asks for endpoints (LB-12).
+// Who is not meets services again: a commit may have done away with the ranges.
+func (f *family) sourceCheck() chainSpec {
+	return chainSpec{"source-check", nil, []ruleSpec{
+		rule("in a range", f.front(r0), terms(f.source(r0+f.words+2), within(ranges, r0)), f.front(r0), follow(allowed, byAllowed, r0)),
+		rule("there are no ranges any more", f.front(r0), follow(services, byAllowed, r0)),
+		rule("in no range", terms(drop())),
+	}}
+}
+
 // pool is the chain lb-N: a random slot of N. The number of endpoints and the slot are read at two moments, and a
 // commit may fall between them: then the slot may be gone, and slot 0 is there as long as the pool is not empty
 // (flat-layout.md, order point 2: without it 32 of 25,948 connections were lost under churn).
-func (f *family) pool(n int) chainSpec {
+func (f *family) pool(n, half int) chainSpec {
 	slot := r0 + f.words + 2
 	pick := terms(find(endpoints, r0), f.dnat(r0))
-	return chainSpec{chainOf(poolNumber(n)), nil, []ruleSpec{
-		rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, slot)), pick),
-		rule(slotZero, f.front(r0), terms(constant(0, slot)), pick),
-		rule("no endpoint any more", terms(goTo("refuse"))),
-	}}
+	rules := []ruleSpec{rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, firstSlot(half), slot)), pick)}
+	return chainSpec{chainOf(poolNumber(n, half)), nil, append(append(rules, f.slotZero(half)...),
+		rule("no endpoint any more", terms(goTo("refuse"))))}
+}
+
+// slotZero is where a packet goes that has found nothing else. One from outside, of a front with a Local policy, goes to
+// an endpoint elsewhere only when the policy is Local no more.
+func (f *family) slotZero(half int) (rules []ruleSpec) {
+	slot := r0 + f.words + 2
+	to := func(first int) ruleSpec {
+		return rule(slotZero, f.front(r0), terms(constant(uint32(first), slot), find(endpoints, r0), f.dnat(r0)))
+	}
+	if half == local {
+		rules = append(rules, to(firstSlot(local)),
+			rule("nobody here any more", f.front(r0), leave(external, r0), terms(drop())))
+	}
+	return append(rules, to(0))
 }
 
 // differs says how a chain in the kernel is not as it should be; empty when it is.

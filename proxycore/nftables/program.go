@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -35,11 +38,14 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 		return errors.New("a Full change has nothing but Add")
 	}
 	if c.Node != nil {
+		if err := supportsNode(c.Node); err != nil {
+			return err
+		}
 		b.node = *c.Node
 	}
 	for _, list := range [][]proxycore.Route{c.Add, c.Replace} {
 		for i := range list {
-			if err := b.supports(&list[i]); err != nil {
+			if err := supports(&list[i]); err != nil {
 				return err
 			}
 		}
@@ -65,7 +71,7 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 		}
 	}
 	for _, s := range b.sides {
-		for _, set := range []setID{services, endpoints, picks, ids, live, masqAll} {
+		for set := range numSets {
 			b.tx.expect(s.fam, set, s.coming[set], b.limit)
 		}
 	}
@@ -75,61 +81,83 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	return b.retire(ctx)
 }
 
-// supports says what this backend cannot do yet, before anything is sent.
-func (b *Backend) supports(r *proxycore.Route) error {
+// supportsNode says what this backend does not do for any Service.
+func supportsNode(n *proxycore.NodeRules) error {
+	if n.Localhost { // row NP-5: route_localnet and its dangers (NP-8) are left alone, as kube-proxy does in this mode
+		return errors.New("backend nftables cannot do NodePorts at 127.0.0.1")
+	}
+	if name := strings.TrimSuffix(n.PodInterface, "*"); n.PodInterface != "" && (name == "" || len(name) >= unix.IFNAMSIZ) {
+		return fmt.Errorf("pods on %q: not the name of an interface", n.PodInterface)
+	}
+	return nil
+}
+
+// supports says what this backend cannot do, before anything is sent.
+func supports(r *proxycore.Route) error {
 	var what string
 	switch {
 	case !r.Addr.IsValid() || r.Addr.Is4In6() || r.Addr.Zone() != "":
 		return fmt.Errorf("front %v: not an address", r.Front)
 	case r.Proto != cluster.TCP && r.Proto != cluster.UDP && r.Proto != cluster.SCTP:
 		what = r.Proto.String()
-	case r.Local != nil:
-		what = "externalTrafficPolicy Local"
-	case r.Ranges != nil:
-		what = "loadBalancerSourceRanges"
 	case r.Affinity < 0 || r.Affinity%time.Second != 0 || r.Affinity > maxSeconds*time.Second:
 		what = fmt.Sprintf("a sessionAffinity of %v", r.Affinity)
-	case r.Masquerade == proxycore.MasqueradeNode:
-		what = "a masquerade of the node's own packets alone"
-	case r.Kind != proxycore.ClusterIP && r.Masquerade != proxycore.MasqueradeAll:
+	case r.Kind == proxycore.ClusterIP && r.Masquerade == proxycore.MasqueradeNode:
+		what = "a ClusterIP that masquerades this node alone"
+	case r.Kind != proxycore.ClusterIP && r.Masquerade == proxycore.MasqueradeOutside:
 		what = "a front that is no ClusterIP without masquerade"
-	case len(r.Pool.Endpoints) > maxSlots:
-		what = fmt.Sprintf("more than %d endpoints", maxSlots)
+	case len(r.Ranges) > maxRanges:
+		what = fmt.Sprintf("more than %d source ranges", maxRanges)
+	}
+	for _, list := range poolsOf(r) {
+		if len(list) > maxSlots {
+			what = fmt.Sprintf("more than %d endpoints", maxSlots)
+		}
 	}
 	if what != "" {
-		return fmt.Errorf("front %v: backend nftables cannot do %s yet", r.Front, what)
+		return fmt.Errorf("front %v: backend nftables cannot do %s", r.Front, what)
 	}
-	for _, e := range r.Pool.Endpoints {
-		if !e.IsValid() || e.Addr().Is4() != r.Addr.Is4() {
-			return fmt.Errorf("front %v: endpoint %v is not of its family", r.Front, e.AddrPort)
+	for _, list := range poolsOf(r) {
+		for _, e := range list {
+			if !e.IsValid() || e.Addr().Is4() != r.Addr.Is4() {
+				return fmt.Errorf("front %v: endpoint %v is not of its family", r.Front, e.AddrPort)
+			}
+		}
+	}
+	for _, p := range r.Ranges {
+		if !p.IsValid() || p.Addr().Is4() != r.Addr.Is4() {
+			return fmt.Errorf("front %v: source range %v is not of its family", r.Front, p)
 		}
 	}
 	return nil
 }
 
+// maxRanges of a front: its old ones and its new must fit into one transaction of an unprivileged process.
+const maxRanges = 1024
+
 // sort compares the change with what is there; in a Full one it marks the fronts that go.
 func (b *Backend) sort(c proxycore.Change) error {
-	pool := func(f proxycore.Front) *pool { return b.sides[familyIndex(f.Addr)].fronts[f] }
+	entry := func(f proxycore.Front) *entry { return b.sides[familyIndex(f.Addr)].fronts[f] }
 	if !c.Full {
 		for i := range c.Add {
-			if pool(c.Add[i].Front) != nil {
+			if entry(c.Add[i].Front) != nil {
 				return fmt.Errorf("add front %v: it is there already", c.Add[i].Front)
 			}
 		}
 		for i := range c.Replace {
-			if pool(c.Replace[i].Front) == nil {
+			if entry(c.Replace[i].Front) == nil {
 				return fmt.Errorf("replace front %v: it is not there", c.Replace[i].Front)
 			}
 		}
 		for i := range c.Remove {
-			if pool(c.Remove[i].Front) == nil {
+			if entry(c.Remove[i].Front) == nil {
 				return fmt.Errorf("remove front %v: it is not there", c.Remove[i].Front)
 			}
 		}
 		return nil
 	}
 	for i := range c.Add {
-		if p := pool(c.Add[i].Front); p != nil {
+		if p := entry(c.Add[i].Front); p != nil {
 			p.comes = true
 		}
 	}

@@ -58,16 +58,21 @@ func TestKeysAreReadAsWritten(t *testing.T) {
 
 func TestNumbers(t *testing.T) {
 	for number, chain := range map[uint32]string{
-		poolNumber(1): "lb-1", poolNumber(65535): "lb-65535", toRefuse: "refuse", toIgnore: "ignore", pickNumber(7): "pick-7", stickyNumber(3 * time.Hour): "sticky-10800",
-		kindSticky: "", kindPick | maxSlots + 1: "",
-		0: "", kindPool: "", 2 * kindPool: "", kindOther + 2: "",
+		poolNumber(1, everywhere): "lb-1", poolNumber(65535, everywhere): "lb-65535", poolNumber(2, local): "lb-2-local",
+		pickNumber(7, everywhere): "pick-7", pickNumber(7, local): "pick-7-local",
+		stickyNumber(3*time.Hour, everywhere): "sticky-10800", stickyNumber(3*time.Hour, local): "sticky-10800-local",
+		toRefuse: "refuse", toIgnore: "ignore", toLocal: "etp-local", toCheck: "source-check",
+		kindSticky: "", kindPick | maxSlots + 1: "", 0: "", kindPool: "", 2 * kindPool: "", 7*kindPool + 1: "", kindOther + 4: "",
 	} {
 		if got := chainOf(number); got != chain {
 			t.Errorf("number %#x is %q, want %q", number, got, chain)
 		}
 	}
 	for chain, want := range map[string]uint32{
-		"lb-1": poolNumber(1), "lb-65536": poolNumber(65536), "pick-3": pickNumber(3), "sticky-86400": stickyNumber(24 * time.Hour),
+		"lb-1": poolNumber(1, everywhere), "lb-65536": poolNumber(65536, everywhere), "lb-3-local": poolNumber(3, local),
+		"pick-3": pickNumber(3, everywhere), "pick-3-local": pickNumber(3, local),
+		"sticky-86400": stickyNumber(24*time.Hour, everywhere), "sticky-1-local": stickyNumber(time.Second, local),
+		"etp-local": 0, "lb-local": 0, "lb--local": 0, "lb-1-loca": 0, "lb-1-local-local": 0, "source-check": 0,
 		"lb-0": 0, "lb-01": 0, "lb-65537": 0, "lb-": 0, "refuse": 0, "lb-+1": 0, "sticky-16777216": 0, "pick": 0,
 	} {
 		if n, ok := numberOfChain(chain); ok != (want > 0) || ok && n != want {
@@ -215,7 +220,7 @@ func FuzzDecode(f *testing.F) {
 	var tx transaction
 	tx.table = "svclab"
 	tx.reset(0)
-	tx.layout(newSide(0), masqueradeOutside, [numSets]int{})
+	tx.layout(newSide(0), character{masqueradeOutside, "pod*"}, [numSets]int{})
 	f.Add(slices.Clone(tx.compose()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for m := range messages(b) {

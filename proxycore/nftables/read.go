@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -19,13 +20,13 @@ type found struct {
 	exists     bool
 	sets       map[string]foundSet
 	chains     map[string]*foundChain
-	numbers    map[uint32]string // by-service and by-pick: number → chain
-	fronts     map[proxycore.Front]*pool
+	numbers    map[place]string // by-service, by-allowed, by-local and by-pick: number → chain
+	fronts     map[proxycore.Front]*entry
 	strays     []stray // elements that nobody of ours has written
 	hairpin    []netip.Addr
 	clusterIPs []netip.Addr
-	marks      []boundary // of pods
-	pods       []span
+	marks      map[setID][]boundary // of pods and service-cidrs
+	intervals  map[setID][]span
 	count      [numSets]int
 }
 
@@ -42,14 +43,14 @@ type foundRule struct {
 }
 
 type stray struct {
-	set setID
-	key []byte
+	set      setID
+	key, end []byte // end: of source-ranges
 }
 
 // readTable dumps a family's table: what is in the kernel must be known, never guessed, since one deletion of an
 // element that is not there loses the whole transaction.
 func (b *Backend) readTable(ctx context.Context, fam int) (*found, error) {
-	k := &found{}
+	k := &found{marks: map[setID][]boundary{}, intervals: map[setID][]span{}}
 	r := &reader{sock: b.sock, f: families[fam], table: b.table, into: k}
 	err := r.dump(ctx, unix.NFT_MSG_GETTABLE, nil, func() { k.exists = false }, func(body []byte) error {
 		k.exists = k.exists || text(attr(body, unix.NFTA_TABLE_NAME)) == b.table
@@ -63,7 +64,6 @@ func (b *Backend) readTable(ctx context.Context, fam int) (*found, error) {
 	}
 	for id := range setID(numSets) {
 		if _, ok := k.sets[sets[id].name]; ok && id != affinity { // affinity's elements are the packets'
-
 			if err := r.elements(ctx, id); err != nil {
 				return k, err
 			}
@@ -146,34 +146,36 @@ func (r *reader) rules(ctx context.Context) error {
 func (k *found) forget(id setID) {
 	k.count[id] = 0
 	k.strays = slices.DeleteFunc(k.strays, func(x stray) bool { return x.set == id })
-	of := func(drop func(p *pool)) {
-		for f, p := range k.fronts {
-			if drop(p); p.nothing() {
+	of := func(drop func(e *entry)) {
+		for f, e := range k.fronts {
+			if drop(e); e.nothing() {
 				delete(k.fronts, f)
 			}
 		}
 	}
 	switch id {
-	case services:
-		k.fronts, k.numbers = map[proxycore.Front]*pool{}, map[uint32]string{}
-	case byService, byPick:
-		maps.DeleteFunc(k.numbers, func(n uint32, _ string) bool { by, _ := byNumber(n); return by == id })
+	case services: // the first that is read
+		k.fronts, k.numbers = map[proxycore.Front]*entry{}, map[place]string{}
+	case allowed, internal, external, picks, localPicks:
+		of(func(e *entry) { e.numbers[id] = 0 })
+	case byService, byAllowed, byLocal, byPick:
+		maps.DeleteFunc(k.numbers, func(at place, _ string) bool { return at.set == id })
 	case endpoints:
-		of(func(p *pool) { p.slots = nil })
-	case picks:
-		of(func(p *pool) { p.pick = 0 })
+		of(func(e *entry) { e.pools[everywhere].slots, e.pools[local].slots = nil, nil })
 	case ids:
-		of(func(p *pool) { p.ids = nil })
-	case live:
-		of(func(p *pool) { p.live = nil })
-	case masqAll:
-		of(func(p *pool) { p.masq = false })
+		of(func(e *entry) { e.pools[everywhere].ids, e.pools[local].ids = nil, nil })
+	case live, localLive:
+		of(func(e *entry) { e.pools[id-live].live = nil })
+	case masqAll, masqNode:
+		of(func(e *entry) { e.masq[id-masqAll] = false })
+	case ranges:
+		of(func(e *entry) { e.ranges = nil })
 	case clusterIPs:
 		k.clusterIPs = nil
 	case hairpin:
 		k.hairpin = nil
-	case pods:
-		k.marks = nil
+	case pods, cidrs:
+		k.marks[id] = nil
 	}
 }
 
@@ -193,81 +195,106 @@ func (r *reader) elements(ctx context.Context, id setID) error {
 			}
 			k.count[id]++
 			switch id {
-			case services:
-				k.front(f.readFront(key)).number = binary.NativeEndian.Uint32(data)
-			case byService, byPick:
+			case services, allowed, internal, external, picks, localPicks:
+				k.front(f.readFront(key)).numbers[id] = binary.NativeEndian.Uint32(data)
+			case byService, byAllowed, byLocal, byPick:
 				k.number(id, key, attr(e, unix.NFTA_SET_ELEM_DATA, unix.NFTA_DATA_VERDICT))
-			case endpoints, ids, live:
+			case endpoints, ids, live, localLive:
 				k.endpoint(f, id, key, data)
-			case picks:
-				k.front(f.readFront(key)).pick = binary.NativeEndian.Uint32(data)
-			case masqAll:
-				k.front(f.readFront(key)).masq = true
+			case masqAll, masqNode:
+				k.front(f.readFront(key)).masq[id-masqAll] = true
+			case ranges:
+				k.sourceRange(f, key, attr(e, setElemKeyEnd, unix.NFTA_DATA_VALUE))
 			case clusterIPs:
 				k.clusterIPs = append(k.clusterIPs, f.readAddr(key))
 			case hairpin:
 				if a := f.readAddr(key); a == f.readAddr(key[f.addrLen():]) {
 					k.hairpin = append(k.hairpin, a)
 				} else {
-					k.astray(id, key)
+					k.astray(id, key, nil)
 				}
-			case pods:
+			case pods, cidrs:
 				end := number(attr(e, unix.NFTA_SET_ELEM_FLAGS))&unix.NFT_SET_ELEM_INTERVAL_END != 0
-				k.marks = append(k.marks, boundary{f.readAddr(key), end})
+				k.marks[id] = append(k.marks[id], boundary{f.readAddr(key), end})
 			}
 		}
 		return nil
 	})
-	if id == pods {
-		k.pods = between(k.marks)
+	switch id {
+	case pods, cidrs:
+		k.intervals[id] = between(k.marks[id])
+	case ranges:
+		for _, e := range k.fronts {
+			slices.SortFunc(e.ranges, span.compare)
+		}
 	}
 	return err
 }
 
-func (k *found) astray(id setID, key []byte) {
-	k.strays = append(k.strays, stray{id, append([]byte(nil), key...)})
+func (k *found) astray(id setID, key, end []byte) {
+	k.strays = append(k.strays, stray{id, slices.Clone(key), slices.Clone(end)})
+}
+
+// sourceRange reads an element of source-ranges. One without end has one address; one of several fronts is not ours.
+func (k *found) sourceRange(f *family, from, to []byte) {
+	if to == nil {
+		to = from
+	}
+	n := f.frontLen()
+	if len(to) != len(from) || !bytes.Equal(from[:n], to[:n]) {
+		k.astray(ranges, from, to)
+		return
+	}
+	e := k.front(f.readFront(from))
+	e.ranges = append(e.ranges, span{f.readAddr(from[n:]), f.readAddr(to[n:])})
 }
 
 // front is what was found about a front so far.
-func (k *found) front(f proxycore.Front) *pool {
-	p := k.fronts[f]
-	if p == nil {
-		p = &pool{}
-		k.fronts[f] = p
+func (k *found) front(f proxycore.Front) *entry {
+	e := k.fronts[f]
+	if e == nil {
+		e = &entry{}
+		k.fronts[f] = e
 	}
-	return p
+	return e
 }
 
 func (k *found) number(id setID, key, verdict []byte) {
 	n := binary.NativeEndian.Uint32(key)
-	by, code := byNumber(n)
-	if by != id {
-		k.astray(id, key)
+	if !slices.Contains(places(n), id) {
+		k.astray(id, key, nil)
 		return
 	}
 	chain := text(attr(verdict, unix.NFTA_VERDICT_CHAIN))
-	if have := int32(number(attr(verdict, unix.NFTA_VERDICT_CODE))); have != code {
+	if have := int32(number(attr(verdict, unix.NFTA_VERDICT_CODE))); have != id.verb() {
 		chain += fmt.Sprintf(" (verdict %d)", have)
 	}
-	k.numbers[n] = chain
+	k.numbers[place{id, n}] = chain
 }
 
-// endpoint reads an element with a slot, or in live with an id.
+// endpoint reads an element with a slot, or in live and local-live with an id.
 func (k *found) endpoint(f *family, id setID, key, data []byte) {
 	front, n := f.readSlot(key)
-	if id == live && n < firstID || id != live && n >= maxSlots {
-		k.astray(id, key)
+	half := int(n / maxSlots)
+	if id == live || id == localLive {
+		half = int(id - live)
+		if n < firstID {
+			half = 2
+		}
+	}
+	if half > local {
+		k.astray(id, key, nil)
 		return
 	}
-	p := k.front(front)
-	switch id {
+	p := &k.front(front).pools[half]
+	switch slot := int(n) - firstSlot(half); id {
 	case endpoints:
-		p.slots = reach(p.slots, int(n))
-		p.slots[n] = proxycore.Endpoint{AddrPort: f.readTarget(data)}
+		p.slots = reach(p.slots, slot)
+		p.slots[slot] = proxycore.Endpoint{AddrPort: f.readTarget(data)}
 	case ids:
-		p.ids = reach(p.ids, int(n))
-		p.ids[n] = binary.NativeEndian.Uint32(data)
-	case live:
+		p.ids = reach(p.ids, slot)
+		p.ids[slot] = binary.NativeEndian.Uint32(data)
+	default:
 		if p.live == nil {
 			p.live = map[uint32]netip.AddrPort{}
 		}

@@ -47,17 +47,19 @@ func packetsHavePassed() bool {
 	return errno == 0
 }
 
-// removeChain deletes a chain, and before it the number that leads to it: a chain that an element names
+// removeChain deletes a chain, and before it the numbers that lead to it: a chain that an element names
 // cannot be deleted (EBUSY).
 func (b *Backend) removeChain(s *side, n uint32) {
-	by, _ := byNumber(n)
-	b.tx.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) {
-		w.str(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
-		w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[by].name)
-		list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
-		w.element(native(n), nil)
-		w.end(list)
-	})
+	for _, set := range places(n) {
+		b.tx.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) {
+			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, b.table)
+			w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[set].name)
+			list := w.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS)
+			w.element(native(n), nil)
+			w.end(list)
+		})
+		s.count[set]--
+	}
 	for _, typ := range []uint16{unix.NFT_MSG_DELRULE, unix.NFT_MSG_DELCHAIN} {
 		b.tx.message(typ, 0, s.fam, func(w *buffer) {
 			w.str(unix.NFTA_RULE_TABLE, b.table) // the same number as NFTA_CHAIN_TABLE
@@ -68,6 +70,5 @@ func (b *Backend) removeChain(s *side, n uint32) {
 			}
 		})
 	}
-	s.count[by]--
 	delete(s.chains, n)
 }

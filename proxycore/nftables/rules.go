@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -100,19 +101,37 @@ func translatedTo() []term {
 			w.value(unix.NFTA_BITWISE_MASK, native(dnat))
 			w.value(unix.NFTA_BITWISE_XOR, native(0))
 		}),
-		expression("cmp", func(w *buffer) {
-			w.u32(unix.NFTA_CMP_SREG, r0)
-			w.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_NEQ)
-			w.value(unix.NFTA_CMP_DATA, native(0))
-		}))
+		compare(unix.NFT_CMP_NEQ, r0, native(0)))
 }
 
-func equal(reg uint32, value []byte) term {
+func equal(reg uint32, value []byte) term { return compare(unix.NFT_CMP_EQ, reg, value) }
+
+func compare(operation, reg uint32, value []byte) term {
 	return expression("cmp", func(w *buffer) {
 		w.u32(unix.NFTA_CMP_SREG, reg)
-		w.u32(unix.NFTA_CMP_OP, unix.NFT_CMP_EQ)
+		w.u32(unix.NFTA_CMP_OP, operation)
 		w.value(unix.NFTA_CMP_DATA, value)
 	})
+}
+
+// fromThisNode matches a source that is an address of the node: fib saddr type local.
+func fromThisNode() []term {
+	return terms(expression("fib", func(w *buffer) {
+		w.u32(unix.NFTA_FIB_DREG, r0)
+		w.u32(unix.NFTA_FIB_RESULT, unix.NFT_FIB_RESULT_ADDRTYPE)
+		w.u32(unix.NFTA_FIB_FLAGS, unix.NFTA_FIB_F_SADDR)
+	}), equal(r0, native(unix.RTN_LOCAL)))
+}
+
+// cameBy matches the interface by which the packet came: a name, or how names begin and "*". What the node itself sends came
+// by none. In postrouting the kernel has told it since 5.7 (28f8bfd1ac94).
+func cameBy(operation uint32, pattern string) []term {
+	name, many := strings.CutSuffix(pattern, "*")
+	value := []byte(name)
+	if !many {
+		value = append(value, make([]byte, unix.IFNAMSIZ-len(name))...)
+	}
+	return terms(metaGet(unix.NFT_META_IIFNAME, r0), compare(operation, r0, value))
 }
 
 // Operations of a packet on a map (linux/netfilter/nf_tables.h, enum nft_dynset_ops).
@@ -144,6 +163,16 @@ func find(set setID, reg uint32) term {
 	})
 }
 
+// follow looks up the number of the front at reg, and follows it to its chain. The number travels in skb->priority.
+func follow(numbers, chains setID, reg uint32) []term {
+	return append(leave(numbers, reg), metaGet(unix.NFT_META_PRIORITY, reg), decide(chains, reg))
+}
+
+// leave looks up what is at reg and leaves the result in the scratch.
+func leave(set setID, reg uint32) []term {
+	return terms(find(set, reg), metaSet(unix.NFT_META_PRIORITY, reg))
+}
+
 // decide looks up what is at reg in a verdict map and follows it.
 func decide(set setID, reg uint32) term {
 	return expression("lookup", func(w *buffer) {
@@ -166,11 +195,13 @@ func member(set setID, reg, flags uint32) term {
 	})
 }
 
-func random(modulus int, reg uint32) term {
+// random is a number from offset to offset+modulus-1.
+func random(modulus, offset int, reg uint32) term {
 	return expression("numgen", func(w *buffer) {
 		w.u32(unix.NFTA_NG_DREG, reg)
 		w.u32(unix.NFTA_NG_MODULUS, uint32(modulus))
 		w.u32(unix.NFTA_NG_TYPE, unix.NFT_NG_RANDOM)
+		w.u32(unix.NFTA_NG_OFFSET, uint32(offset))
 	})
 }
 

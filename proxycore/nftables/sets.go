@@ -26,25 +26,38 @@ var (
 
 type setID uint8
 
-// The sets of a table, in the order in which nft lists them.
+// The sets of a table, in the order in which nft lists them. Those in which a front has a number come first.
 const (
 	services   setID = iota // front → number of a chain
-	byService               // that number → goto chain; see number
-	endpoints               // front . slot → address . port
+	allowed                 // front with source ranges → number of the chain for who is in them
+	internal                // front of a Local policy → number of the chain for pods and this node
+	external                // … and for everybody else
 	picks                   // sticky front → number of the chain that picks an endpoint for a new client
-	byPick                  // that number → jump chain
+	localPicks              // … from the local ones
+	byService               // number in services → goto chain
+	byAllowed               // number in allowed → goto chain
+	byLocal                 // number in internal or external → goto chain
+	byPick                  // number in picks or local-picks → jump chain
+	endpoints               // front . slot → address . port
 	ids                     // sticky front . slot → id of the endpoint
 	live                    // sticky front . id → address . port
+	localLive               // … of the local ones
 	affinity                // client . front → id; written by packets, and forgotten by the kernel when its time is over
 	masqAll                 // fronts whose packets are all masqueraded
+	masqNode                // fronts whose packets are masqueraded when they come from this node
+	ranges                  // front . source: who may call a front that not everybody may
 	clusterIPs              // addresses of ClusterIPs: ports nobody serves are refused, and what comes from outside is masqueraded
+	cidrs                   // where ClusterIPs are given out from: what no Service has is dropped
 	pods                    // sources that are pods
 	hairpin                 // address . address: an endpoint that reaches itself
 	numSets
 )
 
+// numNumbers is how many sets have numbers of fronts.
+const numNumbers = localPicks + 1
+
 // verdicts are the maps from numbers to chains.
-func (id setID) verdicts() bool { return id == byService || id == byPick }
+func (id setID) verdicts() bool { return byService <= id && id <= byPick }
 
 // setSpec declares a set. The big maps declare a size: that makes the kernel take the hash of fixed size, which is
 // filled 2.4 times faster (flat-layout.md, Q7).
@@ -60,17 +73,38 @@ const (
 	setDescConcat = 2    // NFTA_SET_DESC_CONCAT
 )
 
+var (
+	frontKey   = []datatype{address, inetProto, inetService}
+	slotKey    = []datatype{address, inetProto, inetService, slot}
+	idKey      = []datatype{address, inetProto, inetService, endpointID}
+	targetData = []datatype{address, inetService}
+	numberData = []datatype{chainNumber}
+	chainData  = []datatype{verdictType}
+)
+
+const concatMap = unix.NFT_SET_MAP | setConcat
+
 var sets = [numSets]setSpec{
-	services:   {"services", []datatype{address, inetProto, inetService}, []datatype{chainNumber}, unix.NFT_SET_MAP | setConcat, 1024},
-	byService:  {"by-service", []datatype{chainNumber}, []datatype{verdictType}, unix.NFT_SET_MAP, 0},
-	endpoints:  {"endpoints", []datatype{address, inetProto, inetService, slot}, []datatype{address, inetService}, unix.NFT_SET_MAP | setConcat, 8192},
-	picks:      {"picks", []datatype{address, inetProto, inetService}, []datatype{chainNumber}, unix.NFT_SET_MAP | setConcat, 1024},
-	byPick:     {"by-pick", []datatype{chainNumber}, []datatype{verdictType}, unix.NFT_SET_MAP, 0},
-	ids:        {"ids", []datatype{address, inetProto, inetService, slot}, []datatype{endpointID}, unix.NFT_SET_MAP | setConcat, 8192},
-	live:       {"live", []datatype{address, inetProto, inetService, endpointID}, []datatype{address, inetService}, unix.NFT_SET_MAP | setConcat, 8192},
-	affinity:   {"affinity", []datatype{address, address, inetProto, inetService}, []datatype{endpointID}, unix.NFT_SET_MAP | unix.NFT_SET_TIMEOUT | unix.NFT_SET_EVAL | setConcat, 65536},
-	masqAll:    {"masq-all", []datatype{address, inetProto, inetService}, nil, setConcat, 1024},
+	services:   {"services", frontKey, numberData, concatMap, 1024},
+	allowed:    {"allowed", frontKey, numberData, concatMap, 1024},
+	internal:   {"internal", frontKey, numberData, concatMap, 1024},
+	external:   {"external", frontKey, numberData, concatMap, 1024},
+	picks:      {"picks", frontKey, numberData, concatMap, 1024},
+	localPicks: {"local-picks", frontKey, numberData, concatMap, 1024},
+	byService:  {"by-service", numberData, chainData, unix.NFT_SET_MAP, 0},
+	byAllowed:  {"by-allowed", numberData, chainData, unix.NFT_SET_MAP, 0},
+	byLocal:    {"by-local", numberData, chainData, unix.NFT_SET_MAP, 0},
+	byPick:     {"by-pick", numberData, chainData, unix.NFT_SET_MAP, 0},
+	endpoints:  {"endpoints", slotKey, targetData, concatMap, 8192},
+	ids:        {"ids", slotKey, []datatype{endpointID}, concatMap, 8192},
+	live:       {"live", idKey, targetData, concatMap, 8192},
+	localLive:  {"local-live", idKey, targetData, concatMap, 1024},
+	affinity:   {"affinity", []datatype{address, address, inetProto, inetService}, []datatype{endpointID}, concatMap | unix.NFT_SET_TIMEOUT | unix.NFT_SET_EVAL, 65536},
+	masqAll:    {"masq-all", frontKey, nil, setConcat, 1024},
+	masqNode:   {"masq-node", frontKey, nil, setConcat, 1024},
+	ranges:     {"source-ranges", []datatype{address, inetProto, inetService, address}, nil, setConcat | unix.NFT_SET_INTERVAL, 0},
 	clusterIPs: {"cluster-ips", []datatype{address}, nil, 0, 1024},
+	cidrs:      {"service-cidrs", []datatype{address}, nil, unix.NFT_SET_INTERVAL, 0},
 	pods:       {"pods", []datatype{address}, nil, unix.NFT_SET_INTERVAL, 0},
 	hairpin:    {"hairpin", []datatype{address, address}, nil, setConcat, 1024},
 }

@@ -6,22 +6,55 @@ import (
 	"svclab/proxycore"
 )
 
-// pool is what the kernel does with one front: slots 0…N−1 of the map endpoints. Which endpoint sits in which slot is
-// a matter of history; nobody can tell from outside.
-type pool struct {
-	number uint32               // in the map services; 0: the front is not there
-	slots  []proxycore.Endpoint // the zero Endpoint is a slot that is missing, found in a damaged kernel only
-
-	memory       // of a sticky front
-	masq    bool // the front is in masq-all
-	counted bool // the front has a reference on its address in cluster-ips
+// entry is what the kernel has about one front.
+type entry struct {
+	numbers numbers
+	pools   [2]pool // everywhere, local
+	masq    [2]bool // it is in masq-all, in masq-node
+	ranges  []span
+	counted bool // it has a reference on its address in cluster-ips
 	goes    bool // the Full change at hand does not name the front
 	comes   bool // it does
 }
 
+// pool is the endpoints of a front: slots 0…N−1 of the map endpoints, or those from maxSlots on. Which endpoint sits in
+// which slot is a matter of history; nobody can tell from outside.
+type pool struct {
+	slots  []proxycore.Endpoint // the zero Endpoint is a slot that is missing, found in a damaged kernel only
+	memory                      // of a sticky front
+}
+
 // nothing reports whether the kernel has nothing about the front.
-func (p *pool) nothing() bool {
-	return p.number == 0 && len(p.slots) == 0 && !p.masq && p.memory.empty()
+func (e *entry) nothing() bool {
+	for h := range e.pools {
+		if p := &e.pools[h]; len(p.slots) > 0 || !p.memory.empty() || e.masq[h] {
+			return false
+		}
+	}
+	return e.numbers == numbers{} && len(e.ranges) == 0
+}
+
+// wanted is what the kernel shall have about a front but for its endpoints; nothing without a route.
+func wanted(r *proxycore.Route) (e entry) {
+	if r == nil {
+		return e
+	}
+	e.numbers = numbersOf(r)
+	e.masq = [2]bool{r.Masquerade == proxycore.MasqueradeAll, r.Masquerade == proxycore.MasqueradeNode}
+	e.ranges = spans(r.Ranges, familyIndex(r.Addr))
+	e.counted = r.Kind == proxycore.ClusterIP
+	return e
+}
+
+// poolsOf is the endpoints of a route by pool.
+func poolsOf(r *proxycore.Route) (lists [2][]proxycore.Endpoint) {
+	if r != nil {
+		lists[everywhere] = r.Pool.Endpoints
+		if r.Local != nil {
+			lists[local] = r.Local.Endpoints
+		}
+	}
+	return lists
 }
 
 // step is a change of one slot. Without old the slot is new, without now it goes.
@@ -32,11 +65,11 @@ type step struct {
 
 // slotter computes steps; it keeps its map and slice between calls.
 type slotter struct {
-	left  map[netip.AddrPort]wanted
+	left  map[netip.AddrPort]demand
 	steps []step
 }
 
-type wanted struct {
+type demand struct {
 	count int
 	here  bool
 }
@@ -46,19 +79,19 @@ type wanted struct {
 // The steps are valid until the next call.
 func (s *slotter) reslot(slots, want []proxycore.Endpoint) (now []proxycore.Endpoint, steps []step) {
 	if s.left == nil {
-		s.left = map[netip.AddrPort]wanted{}
+		s.left = map[netip.AddrPort]demand{}
 	}
 	clear(s.left)
 	for _, e := range want {
 		w := s.left[e.AddrPort]
-		s.left[e.AddrPort] = wanted{w.count + 1, w.here || e.Here}
+		s.left[e.AddrPort] = demand{w.count + 1, w.here || e.Here}
 	}
 	take := func(e netip.AddrPort) (proxycore.Endpoint, bool) {
 		w := s.left[e]
 		if w.count == 0 {
 			return proxycore.Endpoint{}, false
 		}
-		s.left[e] = wanted{w.count - 1, w.here}
+		s.left[e] = demand{w.count - 1, w.here}
 		return proxycore.Endpoint{AddrPort: e, Here: w.here}, true
 	}
 	now = make([]proxycore.Endpoint, len(slots), max(len(slots), len(want)))

@@ -17,7 +17,7 @@ func spans(prefixes []netip.Prefix, fam int) []span {
 			all = append(all, span{p.Masked().Addr(), lastOf(p)})
 		}
 	}
-	slices.SortFunc(all, func(a, b span) int { return a.from.Compare(b.from) })
+	slices.SortFunc(all, span.compare)
 	var merged []span
 	for _, s := range all {
 		if n := len(merged); n > 0 && (!merged[n-1].to.Less(s.from) || merged[n-1].to.Next() == s.from) {
@@ -30,6 +30,18 @@ func spans(prefixes []netip.Prefix, fam int) []span {
 	}
 	return merged
 }
+
+// missing is what of a list b lacks.
+func missing(a, b []span) (out []span) {
+	for _, s := range a {
+		if i, found := slices.BinarySearchFunc(b, s, span.compare); !found || b[i] != s {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (s span) compare(o span) int { return s.from.Compare(o.from) }
 
 func lastOf(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().AsSlice()

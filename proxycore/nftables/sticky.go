@@ -11,21 +11,25 @@ import (
 	"svclab/proxycore"
 )
 
-// sticky is the chain sticky-T. The map affinity remembers the id of a client's endpoint, and live says where that is;
+// sticky is the chain sticky-T, or sticky-T-local. The map affinity remembers the id of a client's endpoint, and live says where that is;
 // an endpoint that is gone is not in live, so its clients are picked a new one without anybody having looked for them.
 //
 // Recall, refresh and translate are one rule, so that nothing is refreshed that leads nowhere. What follows stands
 // twice, because a commit may fall into the first pass (flat-layout.md, order point 3: 13 lost in 10,533 changes with
 // one). After remembering, recall: another CPU may have been first. When the map is full, the id that was picked
 // serves this connection. Who comes through when the front has ceased to be sticky finds its slot 0.
-func (f *family) sticky(seconds int) chainSpec {
+//
+// Both chains remember in one map, but look for the id each among its own endpoints: who was sent to an endpoint elsewhere
+// before the policy became Local must not be any more, and an endpoint here keeps its clients.
+func (f *family) sticky(seconds, half int) chainSpec {
 	timeout := time.Duration(seconds) * time.Second
 	front, data := r0+f.words, r0+2*f.words+2
 	client := append(terms(f.source(r0)), f.front(front)...)
-	recall := append(append([]term(nil), client...), find(affinity, r0), metaSet(unix.NFT_META_PRIORITY, r0))
+	picks, live := picks+setID(half), live+setID(half)
+	recall := append(append([]term(nil), client...), leave(affinity, r0)...)
 	refresh := append(append([]term(nil), client...), metaGet(unix.NFT_META_PRIORITY, data), remember(affinity, dynsetUpdate, r0, data, timeout))
 	forget := terms(metaGet(unix.NFT_META_PRIORITY, data), remember(affinity, dynsetDelete, r0, data, 0))
-	pick := append(f.front(r0), find(picks, r0), metaSet(unix.NFT_META_PRIORITY, r0), metaGet(unix.NFT_META_PRIORITY, r0), decide(byPick, r0))
+	pick := append(f.front(r0), follow(picks, byPick, r0)...)
 	translate := append(f.front(r0), metaGet(unix.NFT_META_PRIORITY, r0+f.words+2), find(live, r0), f.dnat(r0))
 
 	rules := []ruleSpec{rule(fmt.Sprintf("remembered, for %d s more", seconds), recall, refresh, translate)}
@@ -37,24 +41,21 @@ func (f *family) sticky(seconds int) chainSpec {
 			rule("recall it", recall),
 			rule("to the one remembered", translate))
 	}
-	return chainSpec{chainOf(kindSticky | uint32(seconds)), nil, append(rules,
-		rule("slot 0: sticky was read before a commit and its maps after it", f.front(r0), terms(constant(0, r0+f.words+2), find(endpoints, r0), f.dnat(r0))),
+	return chainSpec{chainOf(stickyNumber(timeout, half)), nil, append(append(rules, f.slotZero(half)...),
 		rule("no endpoint any more", terms(drop())))}
 }
 
 // pick is the chain pick-N: it leaves the id of a random slot of N in the scratch, or that of slot 0; see pool.
-func (f *family) pick(n int) chainSpec {
-	slot := r0 + f.words + 2
-	leave := terms(find(ids, r0), metaSet(unix.NFT_META_PRIORITY, r0))
-	return chainSpec{chainOf(pickNumber(n)), nil, []ruleSpec{
-		rule("slot 0", f.front(r0), terms(constant(0, slot)), leave),
-		rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, slot)), leave),
+func (f *family) pick(n, half int) chainSpec {
+	slot, first := r0+f.words+2, firstSlot(half)
+	return chainSpec{chainOf(pickNumber(n, half)), nil, []ruleSpec{
+		rule("slot 0", f.front(r0), terms(constant(uint32(first), slot)), leave(ids, r0)),
+		rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, first, slot)), leave(ids, r0)),
 	}}
 }
 
-// memory is what a sticky front has in the kernel besides its slots, which it keeps in the map endpoints.
+// memory is what a pool of a sticky front has in the kernel besides its slots, which it keeps in the map endpoints.
 type memory struct {
-	pick uint32                    // in the map picks; 0: not there
 	ids  []uint32                  // by slot; 0 is one that is missing
 	live map[uint32]netip.AddrPort // by id
 }
@@ -62,37 +63,45 @@ type memory struct {
 // firstID: sockets have priorities below, and the scratch is the packet's priority.
 const firstID = 16
 
-// next is the memory for other slots. An endpoint keeps its id, or its clients would move; a new one's is a function
-// of its address, but for collisions within the front.
-func (m *memory) next(slots []proxycore.Endpoint) memory {
-	idOf := make(map[netip.AddrPort]uint32, len(slots))
-	for id, to := range m.live {
-		if have, ok := idOf[to]; !ok || id < have {
-			idOf[to] = id
-		}
-	}
-	now := memory{pickNumber(len(slots)), make([]uint32, len(slots)), make(map[uint32]netip.AddrPort, len(slots))}
-	taken := func(id uint32) bool {
-		_, old := m.live[id]
-		_, new := now.live[id]
-		return old || new
-	}
-	var key [20]byte
-	for i, e := range slots {
-		id, ok := idOf[e.AddrPort]
-		if !ok {
-			id = crc32.ChecksumIEEE(appendTarget(key[:0], e.AddrPort)) &^ (1 << 31) // that bit is for Local pools
-			for id < firstID || taken(id) {
-				id = (id + 1) &^ (1 << 31)
+// remember gives the pools of a sticky front their memories, which follow the old ones. An endpoint keeps its id, or its
+// clients would move, and has the same in both pools; a new one's is a function of its address, but for collisions within
+// the front.
+func (e *entry) remember(old *entry) {
+	idOf, owner := map[netip.AddrPort]uint32{}, map[uint32]netip.AddrPort{}
+	for h := range old.pools {
+		for id, to := range old.pools[h].live {
+			if other, taken := owner[id]; taken && other != to { // in a damaged kernel only
+				continue
 			}
-			idOf[e.AddrPort] = id
+			owner[id] = to
+			if have, ok := idOf[to]; !ok || id < have {
+				idOf[to] = id
+			}
 		}
-		now.ids[i], now.live[id] = id, e.AddrPort
 	}
-	return now
+	taken := func(id uint32) bool { _, is := owner[id]; return is || id < firstID }
+	var key [20]byte
+	for h := range e.pools {
+		p := &e.pools[h]
+		if e.numbers[picks+setID(h)] == 0 {
+			continue
+		}
+		p.memory = memory{make([]uint32, len(p.slots)), make(map[uint32]netip.AddrPort, len(p.slots))}
+		for i, to := range p.slots {
+			id, ok := idOf[to.AddrPort]
+			if !ok {
+				id = crc32.ChecksumIEEE(appendTarget(key[:0], to.AddrPort))
+				for taken(id) {
+					id++
+				}
+				idOf[to.AddrPort], owner[id] = id, to.AddrPort
+			}
+			p.ids[i], p.live[id] = id, to.AddrPort
+		}
+	}
 }
 
-func (m *memory) empty() bool { return m.pick == 0 && len(m.ids) == 0 && len(m.live) == 0 }
+func (m *memory) empty() bool { return len(m.ids) == 0 && len(m.live) == 0 }
 
 func at(ids []uint32, slot int) uint32 {
 	if slot < len(ids) {
@@ -101,7 +110,7 @@ func at(ids []uint32, slot int) uint32 {
 	return 0
 }
 
-// size bounds what the change from one memory to another adds to a transaction, picks aside.
+// size bounds what the change from one memory to another adds to a transaction.
 func (m *memory) size(f *family, now *memory) int {
 	n := 0
 	for slot := range max(len(m.ids), len(now.ids)) {
@@ -124,7 +133,8 @@ func (m *memory) size(f *family, now *memory) int {
 
 // learn collects what must be there before the front is sticky, or before it picks from more slots; forget what must
 // stay until nobody picks it. each makes room.
-func (b *Backend) learn(s *side, f proxycore.Front, old, now *memory, each func() error) error {
+func (b *Backend) learn(s *side, f proxycore.Front, half int, old, now *memory, each func() error) error {
+	live, first := live+setID(half), firstSlot(half)
 	for _, id := range now.ids {
 		to, had := old.live[id]
 		if had && to == now.live[id] {
@@ -151,7 +161,7 @@ func (b *Backend) learn(s *side, f proxycore.Front, old, now *memory, each func(
 		if err := each(); err != nil {
 			return err
 		}
-		key := appendSlot(b.key[:0], f, slot)
+		key := appendSlot(b.key[:0], f, first+slot)
 		if have != 0 {
 			b.del(s, ids, key)
 		}
@@ -160,7 +170,8 @@ func (b *Backend) learn(s *side, f proxycore.Front, old, now *memory, each func(
 	return nil
 }
 
-func (b *Backend) forget(s *side, f proxycore.Front, old, now *memory, each func() error) error {
+func (b *Backend) forget(s *side, f proxycore.Front, half int, old, now *memory, each func() error) error {
+	live, first := live+setID(half), firstSlot(half)
 	for slot := len(now.ids); slot < len(old.ids); slot++ {
 		if old.ids[slot] == 0 {
 			continue
@@ -168,7 +179,7 @@ func (b *Backend) forget(s *side, f proxycore.Front, old, now *memory, each func
 		if err := each(); err != nil {
 			return err
 		}
-		b.del(s, ids, appendSlot(b.key[:0], f, slot))
+		b.del(s, ids, appendSlot(b.key[:0], f, first+slot))
 	}
 	for id := range old.live {
 		if _, stays := now.live[id]; stays {

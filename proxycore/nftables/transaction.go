@@ -82,10 +82,24 @@ func (t *transaction) delElement(fam int, set setID, key []byte) {
 	t.size += len(w.b) - before
 }
 
+func (t *transaction) addInterval(fam int, set setID, from, to []byte) {
+	w := &t.elems[fam][set].add
+	before := len(w.b)
+	w.interval(from, to)
+	t.size += len(w.b) - before
+}
+
+func (t *transaction) delInterval(fam int, set setID, from, to []byte) {
+	w := &t.elems[fam][set].del
+	before := len(w.b)
+	w.interval(from, to)
+	t.size += len(w.b) - before
+}
+
 // compose returns the batch: declarations, deletions, additions. An element that gets other data is in both; and in a
 // full set the deletion makes the room.
 func (t *transaction) compose() []byte {
-	t.out.b = slices.Grow(t.out.b, t.size+t.size/512+2048)
+	t.out.b = slices.Grow(t.out.b, t.size+t.size/512+headers)
 	for fam := range t.elems {
 		for id := range t.elems[fam] {
 			t.lists(unix.NFT_MSG_DELSETELEM, 0, fam, setID(id), t.elems[fam][id].del.b)

@@ -182,7 +182,7 @@ func (r *run) end(step verdict.Step, err error) (stop bool) {
 
 // apply puts one of the plan's states in force and tells the oracle when.
 func (r *run) apply(ctx context.Context, state int) error {
-	s := r.plan.states[state].Snapshot()
+	s := r.plan.states[state]
 	now := time.Now()
 	r.changed.Store(&now)
 	r.history.Begin(s, now)

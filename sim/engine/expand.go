@@ -11,7 +11,6 @@ import (
 
 	"svclab/proxycore/cluster"
 	"svclab/reports/verdict"
-	"svclab/sim/control"
 	"svclab/sim/oracle"
 	"svclab/sim/scenario"
 	"svclab/sim/world"
@@ -21,33 +20,33 @@ import (
 // does in the end must be a function of the last state alone: the same answers, and the same Dump as after applying
 // that state to a fresh kernel (Calico Felix tests its calculation graph so: calc_graph_fv_test.go).
 var Expanders = []Expander{
-	{"reversed", func(s []*control.State, _ *control.State) []*control.State {
+	{"reversed", func(s []*cluster.Snapshot, _ *cluster.Snapshot) []*cluster.Snapshot {
 		s = slices.Clone(s)
 		slices.Reverse(s)
 		return s
 	}, false},
-	{"twice", func(s []*control.State, _ *control.State) (out []*control.State) {
+	{"twice", func(s []*cluster.Snapshot, _ *cluster.Snapshot) (out []*cluster.Snapshot) {
 		for _, x := range s {
 			out = append(out, x, x)
 		}
 		return out
 	}, false},
-	{"empties", func(s []*control.State, empty *control.State) (out []*control.State) {
+	{"empties", func(s []*cluster.Snapshot, empty *cluster.Snapshot) (out []*cluster.Snapshot) {
 		for _, x := range s {
 			out = append(out, empty, x)
 		}
 		return out
 	}, false},
-	{"squashed", func(s []*control.State, _ *control.State) []*control.State {
-		return []*control.State{s[0], s[len(s)-1]}
+	{"squashed", func(s []*cluster.Snapshot, _ *cluster.Snapshot) []*cluster.Snapshot {
+		return []*cluster.Snapshot{s[0], s[len(s)-1]}
 	}, false},
-	{"restarted", func(s []*control.State, _ *control.State) []*control.State { return s }, true},
+	{"restarted", func(s []*cluster.Snapshot, _ *cluster.Snapshot) []*cluster.Snapshot { return s }, true},
 }
 
 // Expander is one such way.
 type Expander struct {
 	Name    string
-	way     func(states []*control.State, empty *control.State) []*control.State
+	way     func(states []*cluster.Snapshot, empty *cluster.Snapshot) []*cluster.Snapshot
 	restart bool // restart the proxies after every state
 }
 
@@ -66,7 +65,7 @@ func Expand(ctx context.Context, sc *scenario.Scenario, e Expander, o Options) (
 	if err != nil {
 		return broken(err)
 	}
-	states := e.way(plan.states, control.New(sc.Family == scenario.IPv6))
+	states := e.way(plan.states, &cluster.Snapshot{})
 	w, err := o.open(ctx, &c, plan)
 	if err != nil {
 		return broken(err)
@@ -92,7 +91,7 @@ func Expand(ctx context.Context, sc *scenario.Scenario, e Expander, o Options) (
 	if r.end(step, err) || c.Verdict != verdict.Pass {
 		return c
 	}
-	r.compare(ctx, last.Snapshot())
+	r.compare(ctx, last)
 	return c
 }
 
@@ -104,9 +103,11 @@ func (r *run) askAll(ctx context.Context, sc *scenario.Scenario, step *verdict.S
 		if p == nil {
 			continue
 		}
-		plain := *p
-		plain.Session, plain.Fair, plain.Expect, plain.Flows = "", nil, "", 0
-		questions, err := r.questions(&plain)
+		plain := bare(p)
+		if twin := r.plan.twins[p]; twin != nil {
+			r.plan.twins[plain] = bare(twin)
+		}
+		questions, err := r.questions(plain)
 		if err != nil {
 			continue // the last state does not have what it asks for
 		}
@@ -115,7 +116,7 @@ func (r *run) askAll(ctx context.Context, sc *scenario.Scenario, step *verdict.S
 				continue
 			}
 			asked[q] = true
-			g, err := r.ask(ctx, &plain, q)
+			g, err := r.ask(ctx, plain, q)
 			if err != nil {
 				return err
 			}
@@ -123,6 +124,13 @@ func (r *run) askAll(ctx context.Context, sc *scenario.Scenario, step *verdict.S
 		}
 	}
 	return nil
+}
+
+// bare is the probe's questions alone, not what is special in how they are asked.
+func bare(p *scenario.Probe) *scenario.Probe {
+	c := *p
+	c.Session, c.Fair, c.Expect, c.Flows = "", nil, "", 0
+	return &c
 }
 
 // compare holds the Dump against that of a fresh world which was told the last state only.

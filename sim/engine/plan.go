@@ -18,32 +18,37 @@ import (
 // plan is a scenario played through the control plane before anything is built: every state it will have, and every
 // place it will need. Pure: what cannot be planned is found before a namespace is made.
 type plan struct {
-	states   []*control.State // 0 is the start
-	after    []int            // for each step the state that is in force after it
+	states   []*cluster.Snapshot // 0 is the start
+	after    []int               // for each step the state that is in force after it
 	before   []int
 	topology *world.Topology
 	places   map[netip.Addr]world.Place // who has an address
-	family   scenario.Family
+	families []scenario.Family
+	// twins are the probes of a dual scenario's IPv6 image, by those of the scenario.
+	twins map[*scenario.Probe]*scenario.Probe
 }
 
 func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
-	p := &plan{places: map[netip.Addr]world.Place{}, family: sc.Family}
+	if sc.Twin != nil {
+		return dual(sc, mode)
+	}
+	p := &plan{places: map[netip.Addr]world.Place{}, families: []scenario.Family{sc.Family}}
 	start, err := control.New(sc.Family == scenario.IPv6).Reserve(written(sc)...).ReservePorts(writtenPorts(sc)...).With(objects(sc.Objects)...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", sc.File, err)
 	}
-	p.states = []*control.State{start}
+	states := []*control.State{start}
 	now := 0
 	for i := range sc.Steps {
 		s := &sc.Steps[i]
 		p.before = append(p.before, now)
 		if s.Change != nil {
-			next, err := play(p.states[now], s.Change)
+			next, err := play(states[now], s.Change)
 			if err != nil {
 				return nil, fmt.Errorf("%s:%d: %w", sc.File, s.Line, err)
 			}
-			p.states = append(p.states, next)
-			now = len(p.states) - 1
+			states = append(states, next)
+			now = len(states) - 1
 			if s.Change.Repeat > 1 && s.Change.Repeat%2 == 0 {
 				p.after = append(p.after, now)
 				now = p.before[i] // made and taken back: at the end it is as before
@@ -52,7 +57,10 @@ func newPlan(sc *scenario.Scenario, mode cluster.Mode) (*plan, error) {
 		}
 		p.after = append(p.after, now)
 	}
-	if err := p.survey(sc); err != nil {
+	for _, s := range states {
+		p.states = append(p.states, s.Snapshot())
+	}
+	if err := p.survey(sc, states); err != nil {
 		return nil, err
 	}
 	p.topology.Settings, p.topology.Mode, p.topology.MTU = sc.Settings, mode, sc.MTU
@@ -162,17 +170,17 @@ func play(s *control.State, c *scenario.Change) (*control.State, error) {
 }
 
 // survey collects the places of all states.
-func (p *plan) survey(sc *scenario.Scenario) error {
+func (p *plan) survey(sc *scenario.Scenario, states []*control.State) error {
 	t := &world.Topology{}
 	p.topology = t
-	for _, s := range p.states {
+	for _, s := range states {
 		for _, n := range s.Nodes() {
 			if err := add(&t.Nodes, nodeHost(n)); err != nil {
 				return err
 			}
 		}
 	}
-	for i, s := range p.states {
+	for i, s := range states {
 		for _, pod := range s.Pods() {
 			if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 				continue // it has no network any more, and its address may be another's
@@ -269,7 +277,7 @@ func podHost(pod *corev1.Pod) world.Host {
 // targets is where a pod that declares no ports must serve: wherever a Service leads to it. A pod that declares ports
 // serves there and nowhere else, so that a wrong targetPort shows.
 func (p *plan) targets(state int, pod *corev1.Pod) (ports []world.Port) {
-	s := p.states[state].Snapshot()
+	s := p.states[state]
 	for svc := range s.Services() {
 		for sl := range s.Slices(svc.Key) {
 			for _, e := range sl.Object.Endpoints {

@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 
 	"svclab/proxycore/cluster"
 	"svclab/sim/scenario"
@@ -89,7 +88,8 @@ status: {loadBalancer: {ingress: [{ip: 10.96.0.10}]}}
 	var got []string
 	for _, s := range p.states {
 		for _, name := range []string{"a", "b", "c"} {
-			if o, ok := s.Get("service", "default", name).(*corev1.Service); ok {
+			if svc := s.Service(cluster.Key{Namespace: "default", Name: name}); svc != nil {
+				o := svc.Object
 				got = append(got, fmt.Sprint(name, " ", o.Spec.ClusterIP, " ", o.Spec.Ports[0].NodePort, " ", o.Spec.HealthCheckNodePort))
 			}
 		}

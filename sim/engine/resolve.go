@@ -18,14 +18,41 @@ type question struct {
 	proto cluster.Proto
 }
 
-// questions resolves a probe against the state in force.
-func (r *run) questions(p *scenario.Probe) ([]question, error) {
+// address is what was asked at; an echo has no port.
+func (q question) address() string {
+	if q.proto == cluster.ICMP {
+		return q.to.Addr().String() + "/" + q.proto.String()
+	}
+	return q.to.String() + "/" + q.proto.String()
+}
+
+// questions resolves a probe against the state in force, in each family of the plan.
+func (r *run) questions(p *scenario.Probe) (out []question, err error) {
+	for i, family := range r.plan.families {
+		of := p
+		if i > 0 {
+			of = r.plan.twins[p]
+		}
+		asked, err := r.questionsIn(family, of)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, asked...)
+	}
+	return out, nil
+}
+
+func (r *run) questionsIn(family scenario.Family, p *scenario.Probe) ([]question, error) {
+	suffix := ""
+	if len(r.plan.families) > 1 && family == scenario.IPv6 {
+		suffix = " (IPv6)"
+	}
 	if p.Everything {
-		return r.everything(), nil
+		return r.everything(family, suffix), nil
 	}
 	var out []question
 	for _, to := range p.To {
-		addr, proto, err := r.resolve(to)
+		addr, proto, err := r.resolve(family, to)
 		if err != nil {
 			return nil, err
 		}
@@ -34,17 +61,17 @@ func (r *run) questions(p *scenario.Probe) ([]question, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, question{place, targetText(to), addr, proto})
+			out = append(out, question{place, targetText(to) + suffix, addr, proto})
 		}
 	}
 	return out, nil
 }
 
 // everything is every place to every port of every Service.
-func (r *run) everything() (out []question) {
+func (r *run) everything(family scenario.Family, suffix string) (out []question) {
 	t := r.plan.topology
-	for svc := range r.plan.states[r.state].Snapshot().Services() {
-		ip, ok := r.ofFamily(svc.ClusterIPs)
+	for svc := range r.plan.states[r.state].Services() {
+		ip, ok := ofFamily(family, svc.ClusterIPs)
 		if !ok {
 			continue
 		}
@@ -53,7 +80,7 @@ func (r *run) everything() (out []question) {
 			if err != nil {
 				continue
 			}
-			text := fmt.Sprintf("service/%s:%d/%s", shortName(svc.Key), port.Port, proto)
+			text := fmt.Sprintf("service/%s:%d/%s%s", shortName(svc.Key), port.Port, proto, suffix)
 			for _, hosts := range [][]world.Host{t.Pods, t.Nodes, t.Clients} {
 				for _, h := range hosts {
 					out = append(out, question{h.Place, text, netip.AddrPortFrom(ip, uint16(port.Port)), proto})
@@ -87,23 +114,26 @@ func (r *run) place(ref scenario.Ref) (world.Place, error) {
 	return p, nil
 }
 
-func (r *run) resolve(t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
+func (r *run) resolve(family scenario.Family, t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
 	proto, err := cluster.ParseProto(t.Proto)
+	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
+	if t.Echo() {
+		proto, err, numberErr = cluster.ICMP, nil, nil
+	}
 	if err != nil {
 		return netip.AddrPort{}, 0, err
 	}
 	if t.Addr.IsValid() {
 		return t.Addr, proto, nil
 	}
-	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
 	if t.Ref.Kind == "service" {
-		svc := r.plan.states[r.state].Snapshot().Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
+		svc := r.plan.states[r.state].Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
 		if svc == nil {
 			return netip.AddrPort{}, 0, fmt.Errorf("there is no %s at this step", targetText(t))
 		}
-		ip, ok := r.ofFamily(svc.ClusterIPs)
+		ip, ok := ofFamily(family, svc.ClusterIPs)
 		if !ok {
-			return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s ClusterIP", targetText(t), r.scenario.Family)
+			return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s ClusterIP", targetText(t), family)
 		}
 		for _, port := range svc.Object.Spec.Ports {
 			have, err := cluster.ParseProto(string(port.Protocol))
@@ -126,16 +156,16 @@ func (r *run) resolve(t scenario.Target) (netip.AddrPort, cluster.Proto, error) 
 	if err != nil {
 		return netip.AddrPort{}, 0, err
 	}
-	addr, ok := r.ofFamily(r.plan.topology.Find(place).Addrs)
+	addr, ok := ofFamily(family, r.plan.topology.Find(place).Addrs)
 	if !ok {
-		return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s address", place, r.scenario.Family)
+		return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s address", place, family)
 	}
 	return netip.AddrPortFrom(addr, uint16(number)), proto, nil
 }
 
-func (r *run) ofFamily(addrs []netip.Addr) (netip.Addr, bool) {
+func ofFamily(family scenario.Family, addrs []netip.Addr) (netip.Addr, bool) {
 	for _, a := range addrs {
-		if a.Is6() == (r.scenario.Family == scenario.IPv6) {
+		if a.Is6() == (family == scenario.IPv6) {
 			return a, true
 		}
 	}

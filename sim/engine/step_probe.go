@@ -56,8 +56,14 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 			if err != nil {
 				return err
 			}
-			s.Saw(o.At, expected.Permits(o) != nil)
+			wrong := expected.Permits(o) != nil
+			s.Saw(o.At, wrong)
 			sent++
+			if wrong {
+				if err := pause(ctx, breath); err != nil {
+					return err
+				}
+			}
 		}
 		if sent == 0 {
 			break
@@ -76,6 +82,10 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 	}
 	return nil
 }
+
+// breath is between a wrong answer and the next question while a proxy settles: wrong answers come at once, and without a
+// pause they use up the source ports of UDP, which are not used twice, in some seconds.
+const breath = 5 * time.Millisecond
 
 func (r *run) flow(p *scenario.Probe, q question) world.Flow {
 	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto, Size: p.Size}

@@ -50,9 +50,6 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 	if f.To.Addr().IsLoopback() {
 		from = loopback(f.To.Addr())
 	}
-	if !from.IsValid() {
-		return nil, fmt.Errorf("%s has no address of the family of %s", f.From, f.To)
-	}
 	domain, level, recverr := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if f.To.Addr().Is6() {
 		domain, level, recverr = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
@@ -92,8 +89,10 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 			return fail(err)
 		}
 	}
-	if s.local, err = p.bind(fd, from, f); err != nil {
-		return fail(err)
+	if from.IsValid() { // else it has none of that family, and its kernel will say so
+		if s.local, err = p.bind(fd, from, f); err != nil {
+			return fail(err)
+		}
 	}
 	if f.Proto == cluster.SCTP {
 		if err := onlyAssociation(fd, s.local, s.peer); err != nil {

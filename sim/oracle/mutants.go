@@ -55,9 +55,9 @@ func after(spoil func(q *question)) func() func(*question, func(*question) (Reas
 }
 
 // Mutants has a mutant for the rules that a bundled scenario can break.
-var Mutants = slices.Concat(inwardMutants, outwardMutants)
+var Mutants = slices.Concat(mutants, outwardMutants, mutantsOfProtocols)
 
-var inwardMutants = []Mutant{
+var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1"},
 		Scenario: "myservice", Sentence: "is a pod, so its own address is kept",
 		rule: "a pod's address is kept", spoil: after(func(q *question) { q.ofNode(q.home) })},

@@ -5,6 +5,7 @@ package proxies
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -145,7 +146,11 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		}
 		config := config
 		config.Node = node.Name
-		core := proxycore.New(config, backend, cleaner)
+		observers, err := p.watch(ns)
+		if err != nil {
+			return nil, errors.Join(err, backend.Close(), cleaner.Close())
+		}
+		core := proxycore.New(config, backend, cleaner, observers...)
 		switch {
 		case p.mutant == nil:
 			return proxycore.Keep(core, healPeriod), nil

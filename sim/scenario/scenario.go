@@ -29,6 +29,8 @@ type Scenario struct {
 	Settings cluster.Settings
 	MTU      int
 	Family   Family // which addresses probes use; set by Variants
+	// Twin is the IPv6 image of a scenario of family Dual: both are run in one lab.
+	Twin *Scenario
 
 	Warnings []Problem      // what was tolerated: unknown fields of Kubernetes objects
 	Ignored  map[string]int // kinds that the lab does not need, and how many documents of each
@@ -37,10 +39,11 @@ type Scenario struct {
 // Family is an IP family.
 type Family string
 
-// The two families; their names are the variants' names.
+// The two families, and both at once; their names are the variants' names.
 const (
 	IPv4 Family = "ipv4"
 	IPv6 Family = "ipv6"
+	Dual Family = "dual"
 )
 
 // Client is a host outside the cluster.
@@ -68,9 +71,9 @@ type Ref struct {
 type Target struct {
 	Pos
 	Ref   Ref
-	Port  string         // number or name, as written
-	Proto string         // "TCP", "UDP", "SCTP", or empty: that of the Service's port
-	Addr  netip.AddrPort // a literal address; Ref is empty then
+	Port  string         // number or name, as written; empty: an echo
+	Proto string         // "TCP", "UDP", "SCTP", "ICMP" (an echo), or empty: that of the Service's port
+	Addr  netip.AddrPort // a literal address; Ref is empty then. An echo's has port 0
 }
 
 // Step is one step; exactly one of its kinds is set. The order here is the order in which a newcomer should read them.

@@ -34,6 +34,20 @@ func (s *Scenario) Variants() []*Scenario {
 	return []*Scenario{as(IPv4, s), as(IPv6, s.mapped(m.text, m.addr))}
 }
 
+// Dual is the scenario for both families at once: everything has an address of each, and each question is asked in both.
+// One that has addresses of both families by itself, or of IPv6 only, has no such variant: false.
+func (s *Scenario) Dual() (*Scenario, bool) {
+	v := s.Variants()
+	var have families
+	s.mapped(have.visit, nil)
+	if have.v6 {
+		return nil, false
+	}
+	c := *v[0]
+	c.Family, c.Twin = Dual, v[1]
+	return &c, true
+}
+
 // mapped is a deep copy with every address, range and family name changed by text, and parsed addresses by addr (nil:
 // by text).
 func (s *Scenario) mapped(text func(string) string, addr func(netip.Addr) netip.Addr) *Scenario {

@@ -1,0 +1,221 @@
+package mutant
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"svclab/proxycore"
+	"svclab/proxycore/cluster"
+)
+
+// Mutants in this file know nothing of load balancers, traffic policies, topology or the settings of nodes.
+
+// ignoresLoadBalancers leaves the address of a load balancer to the default route.
+var ignoresLoadBalancers = Mutant{
+	Name:     "ignores-load-balancers",
+	Breaks:   "LB-1",
+	Scenario: "vip",
+	Peaceful: "external-ip",
+	Sentence: "should have answered",
+	Backend:  ignoring(proxycore.LoadBalancer),
+}
+
+// ignoresIPMode takes packets that are meant to go to the load balancer (KEP-1860).
+var ignoresIPMode = Mutant{
+	Name:     "ignores-ip-mode",
+	Breaks:   "LB-4",
+	Scenario: "ip-mode",
+	Peaceful: "myservice",
+	Sentence: "belongs to no Service",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		return eachService(s, func(o *corev1.Service) {
+			for i := range o.Status.LoadBalancer.Ingress {
+				o.Status.LoadBalancer.Ingress[i].IPMode = nil
+			}
+		})
+	},
+}
+
+// ignoresRanges lets everybody in.
+var ignoresRanges = Mutant{
+	Name:     "ignores-ranges",
+	Breaks:   "LB-7",
+	Scenario: "source-ranges",
+	Peaceful: "vip",
+	Sentence: "loadBalancerSourceRanges",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		r.Ranges = nil
+		return r
+	}),
+}
+
+// ignoresExternalPolicy spreads traffic from outside over all endpoints, and masquerades it.
+var ignoresExternalPolicy = Mutant{
+	Name:     "ignores-external-policy",
+	Breaks:   "POL-7",
+	Scenario: "external-local",
+	Peaceful: "vip",
+	Sentence: "externalTrafficPolicy",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		if r.Local != nil {
+			r.Local, r.Masquerade = nil, proxycore.MasqueradeAll
+		}
+		return r
+	}),
+}
+
+// ignoresInternalPolicy sends pods to endpoints on other nodes.
+var ignoresInternalPolicy = Mutant{
+	Name:     "ignores-internal-policy",
+	Breaks:   "POL-1",
+	Scenario: "internal-local",
+	Peaceful: "external-local",
+	Sentence: "internalTrafficPolicy",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		return eachService(s, func(o *corev1.Service) { o.Spec.InternalTrafficPolicy = nil })
+	},
+}
+
+// refusesLocally answers for endpoints that are elsewhere.
+var refusesLocally = Mutant{
+	Name:     "refuses-locally",
+	Breaks:   "POL-8",
+	Scenario: "external-local",
+	Peaceful: "vip",
+	Sentence: "refused by ICMP",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		if r.Local != nil {
+			local := *r.Local
+			local.Empty = proxycore.Refuse
+			r.Local = &local
+		}
+		return r
+	}),
+}
+
+// noShortCircuit gives pods and nodes the endpoints of traffic from outside.
+var noShortCircuit = Mutant{
+	Name:     "no-short-circuit",
+	Breaks:   "POL-9",
+	Scenario: "external-local",
+	Peaceful: "vip",
+	Sentence: "should have answered",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		if r.Local != nil {
+			r.Pool = *r.Local
+		}
+		return r
+	}),
+}
+
+// masqueradesLocal hides clients under externalTrafficPolicy Local, which promises their addresses.
+var masqueradesLocal = Mutant{
+	Name:     "masquerades-local",
+	Breaks:   "POL-7",
+	Scenario: "external-local",
+	Peaceful: "vip",
+	Sentence: "but should have seen",
+	Backend: routes(func(r proxycore.Route) proxycore.Route {
+		if r.Local != nil {
+			r.Masquerade = proxycore.MasqueradeAll
+		}
+		return r
+	}),
+}
+
+// ignoresHints sends traffic into other zones.
+var ignoresHints = Mutant{
+	Name:     "ignores-hints",
+	Breaks:   "TOPO-1",
+	Scenario: "zones",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		return eachEndpoint(s, func(e *discoveryv1.Endpoint) bool {
+			e.Hints = nil
+			return true
+		})
+	},
+}
+
+// watchesHeadless serves the slices that a label takes away from proxies.
+var watchesHeadless = Mutant{
+	Name:     "watches-headless",
+	Breaks:   "CIP-17",
+	Scenario: "headless-label",
+	Peaceful: "myservice",
+	Sentence: "has no ready endpoint",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		return eachSlice(s, func(o *discoveryv1.EndpointSlice, _ cluster.Key) { delete(o.Labels, corev1.IsHeadlessService) })
+	},
+}
+
+// ignoresMasqueradeAll keeps the sources of pods although it is told not to.
+var ignoresMasqueradeAll = Mutant{
+	Name:     "ignores-masquerade-all",
+	Breaks:   "CIP-7",
+	Scenario: "masquerade-all",
+	Peaceful: "myservice",
+	Sentence: "but should have seen",
+	Backend:  nodes(func(n proxycore.NodeRules) proxycore.NodeRules { n.MasqueradeAll = false; return n }),
+}
+
+// detectsNobody does not know pods by the interface that they come in by.
+var detectsNobody = Mutant{
+	Name:     "detects-nobody",
+	Breaks:   "SRC-4",
+	Scenario: "interface-prefix",
+	Peaceful: "myservice",
+	Sentence: "but should have seen",
+	Backend:  nodes(func(n proxycore.NodeRules) proxycore.NodeRules { n.PodInterface = ""; return n }),
+}
+
+// nodes edits the rules of the node.
+func nodes(edit func(n proxycore.NodeRules) proxycore.NodeRules) func(proxycore.Backend, int) proxycore.Backend {
+	return func(b proxycore.Backend, _ int) proxycore.Backend {
+		return &edited{inner{b}, func(c proxycore.Change) proxycore.Change {
+			if c.Node != nil {
+				n := edit(*c.Node)
+				c.Node = &n
+			}
+			return c
+		}}
+	}
+}
+
+// keepsNodePortUDP cleans up after ClusterIPs alone.
+var keepsNodePortUDP = Mutant{
+	Name:     "keeps-nodeport-udp",
+	Breaks:   "CT-2",
+	Scenario: "udp-nodeport",
+	Peaceful: "udp-sender",
+	Sentence: "any more",
+	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return unlessNodePort{inner} },
+}
+
+type unlessNodePort struct{ proxycore.Cleaner }
+
+func (u unlessNodePort) Clean(ctx context.Context, keep map[proxycore.Front][]netip.AddrPort) error {
+	some := map[proxycore.Front][]netip.AddrPort{}
+	for f, endpoints := range keep {
+		if f.Port < 30000 {
+			some[f] = slices.Clone(endpoints)
+		}
+	}
+	return u.Cleaner.Clean(ctx, some)
+}
+
+// eachService is the state with every Service edited; the caller's objects are not touched.
+func eachService(s *cluster.Snapshot, edit func(o *corev1.Service)) *cluster.Snapshot {
+	now := s
+	for svc := range s.Services() {
+		o := svc.Object.DeepCopy()
+		edit(o)
+		now = now.WithService(o)
+	}
+	return now
+}
