@@ -103,7 +103,7 @@ var mutants = []Mutant{
 	{Name: "forgets-clients", Bug: "session affinity is not kept", Breaks: []string{"AFF-1"},
 		Scenario: "affinity", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.front.usable()) })},
-	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1"},
+	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1", "POL-15"},
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: after(func(q *question) { q.keep() })},
 	{Name: "gap-in-change", Bug: "a change takes the old rules away before it brings the new: the first flow meets none", Breaks: []string{"CIP-20"},
