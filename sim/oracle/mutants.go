@@ -79,7 +79,7 @@ func where(row string, spoil func(q *question)) func() func(*question, func(*que
 }
 
 // Mutants has at least one for each row that a bundled scenario can break.
-var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime, mutantsOfProtocols)
+var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime, mutantsOfProtocols, outwardMutants)
 
 var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1", "M-10"},
@@ -127,7 +127,7 @@ var mutants = []Mutant{
 	{Name: "forgets-clients", Bug: "session affinity is not kept", Breaks: []string{"AFF-1"},
 		Scenario: "affinity", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.pool().endpoints) })},
-	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1"},
+	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1", "POL-15"},
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: where("CT-1", func(q *question) { q.keep() })},
 	{Name: "gap-in-change", Bug: "a change takes the old rules away before it brings the new: the first flow meets none", Breaks: []string{"CIP-20"},
