@@ -65,6 +65,9 @@ var mutantsOfSources = []Mutant{
 				lose(q)
 			}
 		})},
+	{Name: "sees-itself", Bug: "a pod that calls itself sees itself as the client, where its slice names no node", Breaks: []string{"HP-3"},
+		Scenario: "hairpin-unplaced", Sentence: "should have seen",
+		rule: "a pod that calls itself", spoil: where("HP-3", func(q *question) { q.kept() })},
 	{Name: "one-in-forty", Bug: "masqueraded connections share a source port now and then, and one of them is lost", Breaks: []string{"SRC-7"},
 		Scenario: "many-masqueraded", Sentence: "silent for",
 		twist: loseOneInForty},
