@@ -44,7 +44,7 @@ func newGroup(r *run, p *scenario.Probe, q question) *group {
 	return &group{
 		question: q, run: r, flow: r.flow(p, q), claim: p.Expect,
 		answers: map[string]int{}, sources: map[string]int{}, told: map[string]bool{},
-		seen: verdict.Flows{From: q.from.String(), To: q.text, Address: q.to.String() + "/" + q.proto.String()},
+		seen: verdict.Flows{From: q.from.String(), To: q.text, Address: q.address()},
 	}
 }
 

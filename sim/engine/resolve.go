@@ -18,6 +18,14 @@ type question struct {
 	proto cluster.Proto
 }
 
+// address is what was asked at; an echo has no port.
+func (q question) address() string {
+	if q.proto == cluster.ICMP {
+		return q.to.Addr().String() + "/" + q.proto.String()
+	}
+	return q.to.String() + "/" + q.proto.String()
+}
+
 // questions resolves a probe against the state in force, in each family of the plan.
 func (r *run) questions(p *scenario.Probe) (out []question, err error) {
 	for i, family := range r.plan.families {
@@ -108,13 +116,16 @@ func (r *run) place(ref scenario.Ref) (world.Place, error) {
 
 func (r *run) resolve(family scenario.Family, t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
 	proto, err := cluster.ParseProto(t.Proto)
+	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
+	if t.Echo() {
+		proto, err, numberErr = cluster.ICMP, nil, nil
+	}
 	if err != nil {
 		return netip.AddrPort{}, 0, err
 	}
 	if t.Addr.IsValid() {
 		return t.Addr, proto, nil
 	}
-	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
 	if t.Ref.Kind == "service" {
 		svc := r.plan.states[r.state].Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
 		if svc == nil {

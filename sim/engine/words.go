@@ -8,6 +8,12 @@ import (
 )
 
 func targetText(t scenario.Target) string {
+	switch {
+	case t.Echo() && t.Addr.IsValid():
+		return t.Addr.Addr().String() + "/" + t.Proto
+	case t.Echo():
+		return refText(t.Ref) + "/" + t.Proto
+	}
 	if t.Addr.IsValid() {
 		return strings.TrimSuffix(t.Addr.String()+"/"+t.Proto, "/")
 	}

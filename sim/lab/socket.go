@@ -50,9 +50,6 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 	if f.To.Addr().IsLoopback() {
 		from = loopback(f.To.Addr())
 	}
-	if !from.IsValid() && f.Proto == cluster.SCTP {
-		return nil, fmt.Errorf("%s has no address of the family of %s", f.From, f.To)
-	}
 	domain, level, recverr := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if f.To.Addr().Is6() {
 		domain, level, recverr = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR

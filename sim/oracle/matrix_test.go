@@ -131,7 +131,9 @@ func contested(mine, others int64) func() *History {
 	}
 }
 
-func matrix() []cell { return slices.Concat(clusterCells(), frontCells(), outwardCells()) }
+func matrix() []cell {
+	return slices.Concat(clusterCells(), frontCells(), outwardCells(), protocolCells())
+}
 
 func clusterCells() []cell {
 	web := both("web-1", "web-2")

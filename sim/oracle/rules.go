@@ -50,6 +50,7 @@ var rules = []rule{
 	{"dropped without endpoints on the node", whither, []string{"POL-2", "POL-8", "POL-12", "EXT-2"}, dropWithoutLocal},
 	{"an externalIP without endpoints, from a node", whither, []string{"NE-5"}, externalWithoutEndpoints},
 	{"refused without endpoints", whither, []string{"NE-1", "NE-2", "NE-3", "NE-4"}, refuseWithoutEndpoints},
+	{"an echo to a Service", whither, []string{"CIP-13"}, echoToService},
 	{"an unused port of an externalIP", whither, []string{"EXT-5", "LB-14"}, unusedExternalPort},
 	{"an unused port of a ClusterIP", whither, []string{"CIP-11"}, unusedPort},
 	{"an address that nobody has", whither, []string{"CIP-12"}, nobody},
@@ -163,7 +164,7 @@ func (q *question) choose(pool []netip.AddrPort) {
 // lostPacket is what becomes of a packet that nobody cares for. Where a rule drops it in the output hook,
 // a node's process gets EPERM for its UDP (flat-layout.md, Q4).
 func (q *question) lostPacket() []world.Outcome {
-	if q.udp() && q.isNode() {
+	if q.sends() && q.isNode() {
 		return []world.Outcome{world.Silent, world.Unreachable, world.Denied}
 	}
 	return []world.Outcome{world.Silent, world.Unreachable}
@@ -172,7 +173,7 @@ func (q *question) lostPacket() []world.Outcome {
 // refusal is ICMP port unreachable, for TCP as well. A reject rule in the output hook shows as EPERM to a node's
 // process that sends UDP (flat-layout.md, Q4); not so when another node rejects it.
 func (q *question) refusal() []world.Outcome {
-	if q.udp() && q.isNode() && q.translates == q.home {
+	if q.sends() && q.isNode() && q.translates == q.home {
 		return []world.Outcome{world.Denied, world.Refused}
 	}
 	return []world.Outcome{world.Refused}

@@ -128,7 +128,7 @@ func endpointNowhere(q *question) (Reason, bool) {
 
 // The server's own kernel answers: a reset, or for UDP an ICMP port unreachable.
 func endpointDeaf(q *question) (Reason, bool) {
-	if q.listening {
+	if q.listening || q.echo() {
 		return Reason{}, false
 	}
 	q.lost = []world.Outcome{world.Reset}

@@ -84,6 +84,9 @@ func place(s string) world.Place {
 func flow(s string) world.Flow {
 	from, to, _ := strings.Cut(s, " ")
 	to, proto, _ := strings.Cut(to, "/")
+	if proto == "ICMP" {
+		return world.Flow{From: place(from), To: netip.AddrPortFrom(netip.MustParseAddr(strings.Trim(to, "[]")), 0), Proto: cluster.ICMP}
+	}
 	p, err := cluster.ParseProto(proto)
 	if err != nil {
 		panic(err)

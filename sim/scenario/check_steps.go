@@ -165,6 +165,9 @@ func (p *parser) checkServiceTarget(t Target, o *corev1.Service, meant bool) {
 		p.problem(t.Pos, "%s is headless: it has no address to probe; probe its pods instead", t.Ref)
 		return
 	}
+	if t.Echo() {
+		return
+	}
 	if n, err := strconv.Atoi(t.Port); err == nil {
 		is := func(port corev1.ServicePort) bool { return int(port.Port) == n }
 		if !meant && !slices.ContainsFunc(o.Spec.Ports, is) {

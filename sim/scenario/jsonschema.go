@@ -84,7 +84,7 @@ var shapes = map[string]shape{
 	}},
 	"probe": {"Flows from each of from to each of to, judged by the oracle.", []string{"from", "to"}, map[string]schema{
 		"from":    oneOrMore(refForm(fromKinds), "Senders: pod/[NAMESPACE/]NAME, node/NAME, client/NAME."),
-		"to":      oneOrMore(schema{"type": "string", "minLength": 1}, "Targets: service/[NAMESPACE/]NAME:PORT[/PROTO], pod/…, node/…, or an address 10.96.0.1:80/udp."),
+		"to":      oneOrMore(schema{"type": "string", "minLength": 1}, "Targets: service/[NAMESPACE/]NAME:PORT[/PROTO], pod/…, node/…, or an address 10.96.0.1:80/udp; an echo is service/NAME/icmp."),
 		"fair":    to("fair"),
 		"session": {"type": "string", "description": "All flows of that name share one socket."},
 		"flows":   count(1, "How many; by default as many as show a stale endpoint with probability 1 − 10⁻⁶."),

@@ -191,3 +191,31 @@ func TestSyntaxErrorInLongFile(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }
+
+// An echo has no port, and reads back as it is written.
+func TestEchoes(t *testing.T) {
+	for text, want := range map[string]Target{
+		"service/web/icmp":      {Ref: Ref{"service", "default", "web"}, Proto: "ICMP"},
+		"service/shop/web/ICMP": {Ref: Ref{"service", "shop", "web"}, Proto: "ICMP"},
+		"node/node-1/icmp":      {Ref: Ref{"node", "", "node-1"}, Proto: "ICMP"},
+		"10.96.0.1/icmp":        {Addr: netip.MustParseAddrPort("10.96.0.1:0"), Proto: "ICMP"},
+		"fd00::1/icmp":          {Addr: netip.MustParseAddrPort("[fd00::1]:0"), Proto: "ICMP"},
+	} {
+		got, err := parseTarget(text)
+		if d := cmp.Diff(got, want, addresses); d != "" || err != nil || !got.Echo() || got.String() != strings.Replace(text, "ICMP", "icmp", 1) {
+			t.Errorf("%s: %v, %s (-got +want):\n%s", text, err, got, d)
+		}
+	}
+	for text, want := range map[string]string{
+		"service/web:80/icmp": `an echo has no port: leave out ":80"`,
+		"10.96.0.1:80/icmp":   `an echo has no port: leave out ":80"`,
+		"client/a/icmp":       `a client asks and does not answer: "client/a/icmp" cannot be probed`,
+		"web/icmp":            `"web" does not say what it is: write for example service/web`,
+		"fe80::1%eth0/icmp":   `"fe80::1%eth0" is not the address of a host, such as 10.96.0.10 or 2001:db8::7`,
+		"/icmp":               `unknown kind "" in "/icmp". Known: service, pod, node`,
+	} {
+		if _, err := parseTarget(text); err == nil || err.Error() != want {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}

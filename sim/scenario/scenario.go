@@ -71,9 +71,9 @@ type Ref struct {
 type Target struct {
 	Pos
 	Ref   Ref
-	Port  string         // number or name, as written
-	Proto string         // "TCP", "UDP", "SCTP", or empty: that of the Service's port
-	Addr  netip.AddrPort // a literal address; Ref is empty then
+	Port  string         // number or name, as written; empty: an echo
+	Proto string         // "TCP", "UDP", "SCTP", "ICMP" (an echo), or empty: that of the Service's port
+	Addr  netip.AddrPort // a literal address; Ref is empty then. An echo's has port 0
 }
 
 // Step is one step; exactly one of its kinds is set. The order here is the order in which a newcomer should read them.

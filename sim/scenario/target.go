@@ -20,13 +20,43 @@ func (r Ref) String() string {
 // String is the target as files write it.
 func (t Target) String() string {
 	text := t.Ref.String() + ":" + t.Port
-	if t.Addr.IsValid() {
+	switch {
+	case t.Echo() && t.Addr.IsValid():
+		text = t.Addr.Addr().String()
+	case t.Echo():
+		text = t.Ref.String()
+	case t.Addr.IsValid():
 		text = t.Addr.String()
 	}
 	if t.Proto != "" {
 		text += "/" + strings.ToLower(t.Proto)
 	}
 	return text
+}
+
+// Echo: the target is asked for an echo (ping), which has no port.
+func (t Target) Echo() bool { return t.Proto == echo }
+
+// echo is what a target says in place of a port and its protocol: service/web/icmp, 10.96.0.1/icmp. No name of a Service can
+// be meant, since those are followed by a port.
+const echo = "ICMP"
+
+func echoTarget(text string) (Target, error) {
+	t := Target{Proto: echo}
+	if a, err := netip.ParseAddr(text); err == nil {
+		if a.Zone() != "" || a.Is4In6() {
+			return t, fmt.Errorf("%q is not the address of a host, such as 10.96.0.10 or 2001:db8::7", shorten(text))
+		}
+		t.Addr = netip.AddrPortFrom(a, 0)
+		return t, nil
+	}
+	name, port, colon := strings.Cut(text, ":")
+	if colon {
+		return t, fmt.Errorf("an echo has no port: leave out \":%s\"", shorten(port))
+	}
+	var err error
+	t.Ref, err = parseRef(name, "a target", targetKinds)
+	return t, err
 }
 
 // kubectlNames are the short names of kubectl, which people type.
@@ -109,6 +139,9 @@ func (p *parser) target(v *value) (Target, bool) {
 func parseTarget(text string) (t Target, err error) {
 	shown := shorten(text)
 	kind, _, slash := strings.Cut(text, "/")
+	if n := len(text) - len("/"+echo); n > 0 && strings.EqualFold(text[n:], "/"+echo) && kind != "client" {
+		return echoTarget(text[:n])
+	}
 	if !slash || strings.Contains(kind, ":") {
 		return literalTarget(text)
 	}
@@ -194,5 +227,5 @@ func parseProto(text string, there bool, in string) (string, error) {
 	case up == "TCP" || up == "UDP" || up == "SCTP":
 		return up, nil
 	}
-	return "", fmt.Errorf("%s", unknown("protocol", text, fmt.Sprintf(" in %q", in), []string{"tcp", "udp", "sctp"}))
+	return "", fmt.Errorf("%s", unknown("protocol", text, fmt.Sprintf(" in %q", in), []string{"tcp", "udp", "sctp", "icmp"}))
 }
