@@ -150,7 +150,7 @@ var mutantsOfReading = []Mutant{
 		Scenario: "families", Sentence: "silent for", Family: "ipv6",
 		rule: "no Service, no translation", spoil: after(func(q *question) {
 			if !q.at.Addr().Is4() {
-				lose(q)
+				losePacket(q)
 			}
 		})},
 }

@@ -195,7 +195,11 @@ func (h *History) about(f world.Flow, st *facts) *question {
 		return nil
 	}
 	q := &question{h: h, flow: f, facts: st, target: st.look(h, from, f.To, f.Proto)}
-	q.caller = h.calls(f, from, st, q.by)
+	by := q.by
+	if q.aside != nil {
+		by = byNodePort
+	}
+	q.caller = h.calls(f, from, st, by)
 	return q
 }
 
@@ -249,7 +253,9 @@ func (h *History) decide(f world.Flow, st *facts, s *session, sent, until time.T
 		}
 		if q.lost != nil {
 			a.Mute = addMissing(a.Mute, q.lost)
-			a.because = why.Text
+			if a.because = why.Text; q.aside != nil {
+				a.because = q.because + ", and " + why.Text
+			}
 		}
 		a.reason(why)
 	}
