@@ -79,7 +79,8 @@ func where(row string, spoil func(q *question)) func() func(*question, func(*que
 }
 
 // Mutants has at least one for each row that a bundled scenario can break.
-var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime, mutantsOfProtocols, outwardMutants)
+var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime,
+	mutantsOfProtocols, outwardMutants)
 
 var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1", "M-10"},

@@ -44,7 +44,7 @@ var mutantsOfClients = []Mutant{
 		Scenario: "affinity-fronts", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: forgetWhen(func(q *question) (whose, what any) { return q.clientAt(q.front.port, ""), q.translates })},
 	{Name: "forgets-at-every-change", Bug: "any change rewrites the rules of all Services, and clients are forgotten", Breaks: []string{"LIFE-5"},
-		Scenario: "affinity-switched", Sentence: "and stays with it until it has not called for",
+		Scenario: "affinity-others", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: forgetAtChange},
 }
 

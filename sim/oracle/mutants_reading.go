@@ -65,7 +65,7 @@ var mutantsOfReading = []Mutant{
 			}
 		})},
 	{Name: "no-number-is-every-port", Bug: "a port of a slice without a number is taken to be the Service's", Breaks: []string{"CIP-22"},
-		Scenario: "odd-slices", Sentence: "no endpoint of default/", misread: inSlices(func(_ *cluster.Snapshot, o *discoveryv1.EndpointSlice) {
+		Scenario: "numberless", Sentence: "no endpoint of default/", misread: inSlices(func(_ *cluster.Snapshot, o *discoveryv1.EndpointSlice) {
 			for i := range o.Ports {
 				if o.Ports[i].Port == nil {
 					o.Ports[i].Port = new(int32(8080))
@@ -73,16 +73,16 @@ var mutantsOfReading = []Mutant{
 			}
 		})},
 	{Name: "no-conditions-is-not-ready", Bug: "an endpoint without conditions is taken to be not ready", Breaks: []string{"CIP-23"},
-		Scenario: "odd-slices", Sentence: "never answered, though its share is", misread: inEndpoints(func(e *discoveryv1.Endpoint) {
+		Scenario: "terse", Sentence: "never answered, though its share is", misread: inEndpoints(func(e *discoveryv1.Endpoint) {
 			e.Conditions.Ready = new(e.Conditions.Ready != nil && *e.Conditions.Ready)
 			e.Conditions.Serving = new(*e.Conditions.Ready)
 		})},
 	{Name: "last-address", Bug: "of an endpoint's addresses the last counts", Breaks: []string{"CIP-24"},
-		Scenario: "odd-slices", Sentence: "no endpoint of default/", misread: inEndpoints(func(e *discoveryv1.Endpoint) { slices.Reverse(e.Addresses) })},
+		Scenario: "terse", Sentence: "no endpoint of default/", misread: inEndpoints(func(e *discoveryv1.Endpoint) { slices.Reverse(e.Addresses) })},
 	{Name: "terminating-copy-wins", Bug: "of two copies of an endpoint the one that terminates counts", Breaks: []string{"CIP-25"},
-		Scenario: "odd-slices", Sentence: "never answered, though its share is", misread: inSlices(terminatingWins)},
+		Scenario: "copies", Sentence: "never answered, though its share is", misread: inSlices(terminatingWins)},
 	{Name: "names-spoil-the-service", Bug: "a slice of names makes the whole Service invalid", Breaks: []string{"CIP-26"},
-		Scenario: "odd-slices", Sentence: "should have answered", misread: inSlices(func(s *cluster.Snapshot, o *discoveryv1.EndpointSlice) {
+		Scenario: "copies", Sentence: "should have answered", misread: inSlices(func(s *cluster.Snapshot, o *discoveryv1.EndpointSlice) {
 			for other := range s.Slices(serviceOf(o)) {
 				if other.Object.AddressType == discoveryv1.AddressTypeFQDN {
 					o.Endpoints = nil
@@ -133,7 +133,7 @@ var mutantsOfReading = []Mutant{
 	{Name: "one-family-only", Bug: "a Service of two families is taken for a mistake", Breaks: []string{"FAM-1"},
 		Scenario: "families", Sentence: "should have answered", misread: inServices(func(o *corev1.Service) bool { return len(o.Spec.ClusterIPs) < 2 })},
 	{Name: "takes-the-other-family", Bug: "a NodePort is taken in the family too that its Service does not have", Breaks: []string{"FAM-2"},
-		Scenario: "families", Sentence: "should have been reset", Family: "ipv6", misread: inServices(func(o *corev1.Service) bool {
+		Scenario: "one-family", Sentence: "should have been reset", Family: "ipv6", misread: inServices(func(o *corev1.Service) bool {
 			if len(o.Spec.ClusterIPs) == 1 && o.Spec.Type == corev1.ServiceTypeNodePort {
 				o.Spec.ClusterIPs = append(o.Spec.ClusterIPs, "fd00:10:96::ffff")
 			}
@@ -150,7 +150,7 @@ var mutantsOfReading = []Mutant{
 		Scenario: "families", Sentence: "silent for", Family: "ipv6",
 		rule: "no Service, no translation", spoil: after(func(q *question) {
 			if !q.at.Addr().Is4() {
-				lose(q)
+				losePacket(q)
 			}
 		})},
 }

@@ -20,10 +20,10 @@ var mutantsOfSources = []Mutant{
 		rule: "an outside client is masqueraded", spoil: after(showFront)},
 	{Name: "node-cannot-reach-itself", Bug: "what a node sends to itself through a Service is lost", Breaks: []string{"HP-5"},
 		Scenario: "host-network", Sentence: "silent for",
-		rule: "a node shows an address of its own", spoil: where("HP-5", lose)},
+		rule: "a node shows an address of its own", spoil: where("HP-5", losePacket)},
 	{Name: "host-network-is-a-pod", Bug: "what a pod in the host network sends is taken for a pod's, and its reply is lost", Breaks: []string{"HP-6"},
 		Scenario: "host-network", Sentence: "silent for",
-		rule: "a node shows an address of its own", spoil: where("HP-6", lose)},
+		rule: "a node shows an address of its own", spoil: where("HP-6", losePacket)},
 	{Name: "keeps-pods-at-nodeport", Bug: "a pod that calls its own node's NodePort is not masqueraded", Breaks: []string{"NP-2"},
 		Scenario: "nodeport", Sentence: "puts its own address in place, whoever calls",
 		rule: "a NodePort is masqueraded", spoil: where("NP-2", func(q *question) { q.kept() })},
@@ -32,7 +32,7 @@ var mutantsOfSources = []Mutant{
 		rule: "a NodePort is masqueraded", spoil: where("NP-3", func(q *question) { q.kept() })},
 	{Name: "nodeport-not-for-node", Bug: "a node's own call to its NodePort is not translated back", Breaks: []string{"NP-4"},
 		Scenario: "nodeport", Sentence: "silent for",
-		rule: "a NodePort is masqueraded", spoil: where("NP-4", lose)},
+		rule: "a NodePort is masqueraded", spoil: where("NP-4", losePacket)},
 	{Name: "masquerades-between-nodes", Bug: "what a pod sends to another node is masqueraded", Breaks: []string{"M-1"},
 		Scenario: "pod-network", Sentence: "directly, so its own address is kept",
 		rule: "no Service, no translation", spoil: where("M-1", func(q *question) { q.ofNode(q.home) })},
@@ -41,10 +41,10 @@ var mutantsOfSources = []Mutant{
 		rule: "no Service, no translation", spoil: where("M-2", func(q *question) { q.ofNode(q.home) })},
 	{Name: "node-cut-from-its-pods", Bug: "a node's agent does not reach the pods of its node", Breaks: []string{"M-3"},
 		Scenario: "pod-network", Sentence: "silent for",
-		rule: "no Service, no translation", spoil: where("M-3", lose)},
+		rule: "no Service, no translation", spoil: where("M-3", losePacket)},
 	{Name: "node-cut-from-far-pods", Bug: "a node does not reach the pods of other nodes", Breaks: []string{"M-4"},
 		Scenario: "pod-network", Sentence: "silent for",
-		rule: "no Service, no translation", spoil: where("M-4", lose)},
+		rule: "no Service, no translation", spoil: where("M-4", losePacket)},
 	{Name: "masquerades-to-nodes", Bug: "what a pod sends to a node is masqueraded", Breaks: []string{"M-5"},
 		Scenario: "pod-network", Sentence: "directly, so its own address is kept",
 		rule: "no Service, no translation", spoil: where("M-5", func(q *question) { q.ofNode(q.home) })},
@@ -62,7 +62,7 @@ var mutantsOfSources = []Mutant{
 		Scenario: "leaving-pod", Sentence: "silent for",
 		rule: "no Service, no translation", spoil: after(func(q *question) {
 			if q.leaving(q.server) || q.leaving(q.from) {
-				lose(q)
+				losePacket(q)
 			}
 		})},
 	{Name: "one-in-forty", Bug: "masqueraded connections share a source port now and then, and one of them is lost", Breaks: []string{"SRC-7"},
@@ -70,7 +70,7 @@ var mutantsOfSources = []Mutant{
 		twist: loseOneInForty},
 }
 
-func lose(q *question) { q.lost = []world.Outcome{world.Silent} }
+func losePacket(q *question) { q.lost = []world.Outcome{world.Silent} }
 
 // showFront: the server sees the address that was called.
 func showFront(q *question) { q.sources = []netip.Addr{q.flow.To.Addr()} }
