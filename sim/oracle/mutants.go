@@ -21,6 +21,8 @@ type Mutant struct {
 	spoil func() func(q *question, was func(*question) (Reason, bool)) (Reason, bool)
 	pick  func() func(f world.Flow, weights []float64, rng *rand.Rand) int
 	twist func() func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // the last word on what is seen
+	// unwell is the last word on what a load balancer is told.
+	unwell func() func(m *Model, c world.HealthCheck, a *world.HealthAnswer)
 }
 
 // World makes the mutant's world.
@@ -31,6 +33,9 @@ func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
 	}
 	if m.twist != nil {
 		model.twist = m.twist()
+	}
+	if m.unwell != nil {
+		model.unwell = m.unwell()
 	}
 	if m.spoil != nil {
 		model.history.rules = slices.Clone(rules)
@@ -55,7 +60,7 @@ func after(spoil func(q *question)) func() func(*question, func(*question) (Reas
 }
 
 // Mutants has a mutant for the rules that a bundled scenario can break.
-var Mutants = slices.Concat(mutants, mutantsOfProtocols)
+var Mutants = slices.Concat(mutants, mutantsOfProtocols, mutantsOfHealth)
 
 var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1"},
