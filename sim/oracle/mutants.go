@@ -26,6 +26,8 @@ type Mutant struct {
 	// misread takes the cluster's objects for others than they are.
 	misread func() func(s *cluster.Snapshot) *cluster.Snapshot
 	wrap    func(m *Model) world.World // what it does about changes, restarts and flushes
+	// unwell is the last word on what a load balancer is told.
+	unwell func() func(m *Model, c world.HealthCheck, a *world.HealthAnswer)
 }
 
 // World makes the mutant's world.
@@ -36,6 +38,9 @@ func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
 	}
 	if m.twist != nil {
 		model.twist = m.twist()
+	}
+	if m.unwell != nil {
+		model.unwell = m.unwell()
 	}
 	if m.spoil != nil {
 		model.history.rules = slices.Clone(rules)
@@ -80,7 +85,7 @@ func where(row string, spoil func(q *question)) func() func(*question, func(*que
 
 // Mutants has at least one for each row that a bundled scenario can break.
 var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime,
-	mutantsOfProtocols, outwardMutants)
+	mutantsOfProtocols, outwardMutants, mutantsOfHealth)
 
 var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1", "M-10"},
