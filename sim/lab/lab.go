@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.serve}
+	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.settle, l.serve}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("build lab: %w", err)
@@ -104,6 +104,9 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("build lab: %w", err)
 		}
+	}
+	if err := l.ready(ctx); err != nil {
+		return nil, fmt.Errorf("build lab: %w", err)
 	}
 	for _, n := range l.nodes {
 		if n.proxy, err = o.Proxy(n.host, n.ns); err != nil {
