@@ -230,3 +230,11 @@ func (w *watched) cleaned(c Cleaned) {
 		o.Cleaned(c)
 	}
 }
+
+// deletedBy is how many entries a Cleaner has deleted so far, where it counts them.
+func deletedBy(c Cleaner) uint64 {
+	if n, ok := c.(interface{ Deleted() uint64 }); ok {
+		return n.Deleted()
+	}
+	return 0
+}

@@ -113,9 +113,9 @@ func (p *Proxy) clean(ctx context.Context) error {
 				}
 			}
 		}
-		began := time.Now()
+		began, already := time.Now(), deletedBy(p.cleaner)
 		err := p.cleaner.Clean(ctx, keep)
-		p.watch.cleaned(Cleaned{Took: time.Since(began), Err: err})
+		p.watch.cleaned(Cleaned{Took: time.Since(began), Deleted: deletedBy(p.cleaner) - already, Err: err})
 		if err != nil {
 			return fmt.Errorf("clean connection tracking of node %s: %w", p.cfg.Node, err)
 		}

@@ -28,8 +28,9 @@ const (
 
 // Cleaner implements proxycore.Cleaner.
 type Cleaner struct {
-	conn   *netlink.Conn
-	closed bool
+	conn    *netlink.Conn
+	deleted uint64
+	closed  bool
 }
 
 var _ proxycore.Cleaner = (*Cleaner)(nil)
@@ -127,8 +128,12 @@ func (c *Cleaner) remove(ctx context.Context, family uint8, e Entry) error {
 	if err != nil {
 		return fmt.Errorf("delete conntrack entry %v: %w", e, err)
 	}
+	c.deleted++
 	return nil
 }
+
+// Deleted is how many entries Clean has deleted so far.
+func (c *Cleaner) Deleted() uint64 { return c.deleted }
 
 func (c *Cleaner) ask(ctx context.Context, typ uint16, flags netlink.HeaderFlags, family uint8, attrs []byte) ([]netlink.Message, error) {
 	if c.closed {

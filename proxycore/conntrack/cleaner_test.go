@@ -123,6 +123,9 @@ func TestClean(t *testing.T) {
 		front("10.96.0.1:53", cluster.UDP):    nil,
 		front("[fd00:96::1]:53", cluster.UDP): nil,
 	})
+	if c.Deleted() != 5 {
+		t.Errorf("it says that it has deleted %d entries, want 5", c.Deleted())
+	}
 	for range 2 {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)

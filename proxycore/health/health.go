@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -25,6 +26,7 @@ import (
 type Options struct {
 	Listen  func(netip.AddrPort) (net.Listener, error) // required: a TCP listener in the node's namespace
 	Healthz netip.AddrPort                             // optional: where /healthz and /livez are answered; kube-proxy's is port 10256
+	Also    map[netip.AddrPort]http.Handler            // optional: what else is served as long, such as metrics
 	// Timeout is how long a state may wait to be in force before the proxy is unhealthy. 0 is a minute, upstream's: twice the
 	// period after which a sync is tried again.
 	Timeout time.Duration
@@ -49,7 +51,7 @@ type Server struct {
 	pending time.Time // since when a state has been waiting; zero: none is
 	updated time.Time // when the last came in force
 	checks  map[cluster.Key]*check
-	proxy   *door
+	proxy   []*door
 	closed  bool
 
 	unbound map[cluster.Key]bool // of checks: whose port could not be had; for whoever applies alone
@@ -72,15 +74,22 @@ func New(o Options) (*Server, error) {
 		o.Count = func(string, int) {}
 	}
 	s := &Server{options: o, checks: map[cluster.Key]*check{}, unbound: map[cluster.Key]bool{}}
-	if !o.Healthz.IsValid() {
-		return s, nil
+	serve := maps.Clone(o.Also)
+	if o.Healthz.IsValid() {
+		mux := http.NewServeMux()
+		mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, "/healthz", true) })
+		mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, "/livez", false) })
+		if serve == nil {
+			serve = map[netip.AddrPort]http.Handler{}
+		}
+		serve[o.Healthz] = mux
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, "/healthz", true) })
-	mux.HandleFunc("/livez", func(w http.ResponseWriter, _ *http.Request) { s.answer(w, "/livez", false) })
-	var err error
-	if s.proxy, err = s.open(o.Healthz, mux); err != nil {
-		return nil, fmt.Errorf("serve /healthz: %w", err)
+	for at, h := range serve {
+		d, err := s.open(at, h)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("serve health and metrics: %w", err), s.Close())
+		}
+		s.proxy = append(s.proxy, d)
 	}
 	return s, nil
 }
@@ -185,9 +194,7 @@ func (s *Server) Close() error {
 		doors = append(doors, c.at...)
 	}
 	clear(s.checks)
-	if s.proxy != nil {
-		doors, s.proxy = append(doors, s.proxy), nil
-	}
+	doors, s.proxy = append(doors, s.proxy...), nil
 	s.mu.Unlock()
 	var errs []error
 	for _, d := range doors {

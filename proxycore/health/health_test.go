@@ -57,6 +57,7 @@ func newStand(t *testing.T) *stand {
 			t.Fatal(err)
 		}
 	}
+	s.settled("[fd00:192:168:50::1]:9")
 	var err error
 	s.server, err = New(Options{
 		Listen:  func(a netip.AddrPort) (net.Listener, error) { return ns.ListenTCP(a) },
@@ -79,6 +80,41 @@ func newStand(t *testing.T) *stand {
 		WithSlice(slice("web", discoveryv1.AddressTypeIPv4, endpoint("10.0.0.1", "n1", true, false), endpoint("10.0.0.2", "n2", true, false))).
 		WithSlice(slice("web", discoveryv1.AddressTypeIPv6, endpoint("fd00::2", "n2", true, false)))
 	return s
+}
+
+// settled waits until an address of IPv6 can be talked to: the kernel makes its routes in a work queue, some time after it.
+func (s *stand) settled(addr string) {
+	s.t.Helper()
+	server, err := s.ns.ListenUDP(netip.MustParseAddrPort(addr))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer server.Close()
+	var client net.Conn
+	err = s.ns.Do(func() (err error) {
+		client, err = net.ListenUDP("udp6", nil)
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); {
+		if _, err := client.(*net.UDPConn).WriteTo([]byte("?"), server.LocalAddr()); err != nil {
+			continue
+		}
+		_ = server.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		_, from, err := server.ReadFrom(make([]byte, 1))
+		if err != nil {
+			continue
+		}
+		_, _ = server.WriteTo([]byte("!"), from)
+		_ = client.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		if _, err := client.Read(make([]byte, 1)); err == nil {
+			return
+		}
+	}
+	s.t.Fatalf("nothing arrives at %s", addr)
 }
 
 func node(taints ...corev1.Taint) *corev1.Node {

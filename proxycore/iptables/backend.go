@@ -1,25 +1,44 @@
 // Package iptables makes a node's kernel forward Services through iptables, of either flavour: nft, which iptables calls
-// nf_tables, or legacy. Rules go in through iptables-restore --noflush, one run for each table and family that a change
-// touches; go-iptables looks for the commands and puts in and takes out the jumps.
+// nf_tables, or legacy. Rules go in through iptables-restore --noflush, one run for each family that a change touches;
+// go-iptables looks for the commands and takes out jumps.
 //
-//	nat  PREROUTING, OUTPUT ─► SVCLAB ─┬─► SVCLAB-KEEP ─────┐ a rule for each front: DNAT when there is one endpoint,
-//	                                   ├─► SVCLAB-CLUSTER ──┤ else ─► SVCLAB-<hash>: a rule for each endpoint, DNAT with
-//	                                   └─► SVCLAB-EXTERNAL ─┘ probability 1/N, 1/(N−1) … 1
+//	mangle PREROUTING, OUTPUT (new) ─► SVCLAB: a rule for each front with source ranges: DROP for who is not in them
+//	nat  PREROUTING, OUTPUT ─► SVCLAB ─┬─► SVCLAB-CLUSTER ──┐ a rule for each front: DNAT when there is one endpoint,
+//	                                   ├─► SVCLAB-EXTERNAL ─┤ else ─► SVCLAB-<hash>: a rule for each endpoint, DNAT with
+//	                                   ├─► SVCLAB-NEAR ─────┤ probability 1/N, 1/(N−1) … 1
+//	                                   └─► SVCLAB-FAR ──────┘
 //	nat  POSTROUTING (translated) ─► SVCLAB-POST ─► SVCLAB-MASQ
-//	filter INPUT, FORWARD, OUTPUT (new) ─► SVCLAB: a rule for each front without endpoints, since nat cannot reject
+//	filter INPUT, FORWARD, OUTPUT (new) ─► SVCLAB ─► SVCLAB-EMPTY, SVCLAB-NEAR, SVCLAB-FAR: a rule for each front without
+//	                                   endpoints, since nat can neither reject nor drop
+//	filter FORWARD ─► SVCLAB-FORWARD: what is let through
+//	filter INPUT, OUTPUT (to 127.0.0.0/8 from elsewhere) ─► SVCLAB-GUARD, where there are fronts at 127.0.0.1
 //
 // There are fewer rules than kube-proxy writes: it has a chain and two rules for each endpoint besides the rule that
 // chooses it, and a rule that marks for each front. Here an endpoint is one rule (two where clients stick), a front is one,
 // and a front with one endpoint has no chain. Who is masqueraded is decided by where a front stands: SVCLAB sets the mark
 // before it looks into SVCLAB-CLUSTER, takes it from pods, sets it again before SVCLAB-EXTERNAL, and clears it behind, for
-// packets that found nothing. That is seven rules a node, and none for a front; a rule in POSTROUTING that names the
-// original destination would be one for each. The mark is bit 0x1000, and it does not outlive POSTROUTING.
+// packets that found nothing. A rule in POSTROUTING that names the original destination would be one for each front. The
+// mark is bit 0x1000, and it does not outlive POSTROUTING.
+//
+// A front of externalTrafficPolicy Local is two: in NEAR it is for pods and the node itself, who have all endpoints, and in
+// FAR for everybody else, who has the local ones. Pods are spared there and the node is marked, as before ClusterIPs; who
+// has the mark and is not the node goes to FAR and does not come back. In filter the same names hold the same fronts, each
+// for those clients for whom it has no endpoints.
+//
+// Source ranges are judged in table mangle, before anything is translated, so that endpoints and ranges know nothing of each
+// other, and a front's ranges are a chain that one restore replaces. In kube-proxy's layout they are in nat, where a packet
+// that is not admitted falls out untranslated, and once more in filter, which must know that it did.
 //
 // Fronts of one Service port with the same endpoints share a chain: a change of endpoints writes that chain, and nothing
 // else. The lists of fronts have no order, so one rule is added or deleted and the rest is not read again by us.
 //
 // No Service is in two minds: a table is replaced at once; what is refused is refused before it is no longer translated, and
-// translated before it is no longer refused; where a restore must be cut, it is cut between Services.
+// translated before it is no longer refused; who may not call is kept out before there is anything to call, and after;
+// where a restore must be cut, it is cut between Services.
+//
+// What kube-proxy does besides, and others must not be hurt by: packets that conntrack calls INVALID are not forwarded, what is
+// ours passes a policy DROP of FORWARD, and route_localnet is set while there are fronts at 127.0.0.1, behind a guard that
+// remembers what it was. Nothing is dropped for being sent to an address in the ServiceCIDRs that no Service has (row CIP-12).
 package iptables
 
 import (

@@ -14,7 +14,8 @@ func TestManyServices(t *testing.T) {
 		b := open(t, namespace(t), Options{Flavour: flavour, MaxRules: unprivilegedRules})
 		var lines []string
 		for i := range 300 {
-			lines = append(lines, fmt.Sprintf("web-%d 10.96.%d.%d:80/TCP 10.244.1.1:80 10.244.1.2:80", i, i/200, i%200))
+			lines = append(lines, fmt.Sprintf("web-%d 10.96.%d.%d:80/TCP%s 10.244.1.1:80 10.244.1.2:80%s", i, i/200, i%200,
+				[]string{"", " from=10.0.0.0/8 from=172.16.0.0/12", ""}[i%3], []string{"", "", " local drop"}[i%3]))
 		}
 		program(t, b, full(podCIDRs("10.244.0.0/16"), lines...))
 		dump(t, b)
@@ -36,7 +37,9 @@ func TestManyServices(t *testing.T) {
 // Whatever somebody does to our chains, Check sees it and a Full change sets it right.
 func TestFullHeals(t *testing.T) {
 	node := podCIDRs("10.244.0.0/16")
-	lines := []string{"web 10.96.0.1:80/TCP here=10.244.1.2:80 10.244.2.1:80", "none 10.96.0.2:80/TCP"}
+	node.Localhost = true
+	lines := []string{"web 10.96.0.1:80/TCP here=10.244.1.2:80 10.244.2.1:80", "none 10.96.0.2:80/TCP",
+		"local 203.0.113.1:80/TCP from=10.0.0.0/8 10.244.2.1:80 local drop"}
 	chain := chainName(route(lines[0]).Front, inside)
 	eachFlavour(t, func(t *testing.T, flavour string) {
 		ns := namespace(t)
@@ -44,6 +47,9 @@ func TestFullHeals(t *testing.T) {
 			"-t nat -F SVCLAB-CLUSTER", "-t nat -F SVCLAB-POST", "-t nat -F SVCLAB", "-t filter -F SVCLAB", "-t nat -D " + chain + " 1",
 			"-t nat -N SVCLAB-STALE", "-t nat -A SVCLAB-CLUSTER -d 10.9.9.9/32 -p tcp --dport 1 -j " + chain,
 			"-t nat -D PREROUTING 1", "-t nat -I OUTPUT -j SVCLAB", "-t nat -F", "-t filter -N SVCLAB-STALE", "-t nat -A SVCLAB-MASQ -j RETURN",
+			"-t mangle -F SVCLAB", "-t mangle -F", "-t mangle -A SVCLAB -d 203.0.113.1/32 -p tcp --dport 80 -j DROP", "-t mangle -N SVCLAB-STALE",
+			"-t nat -F SVCLAB-NEAR", "-t nat -F SVCLAB-OUTSIDE", "-t filter -F SVCLAB-FAR", "-t filter -F SVCLAB-FORWARD", "-t filter -F SVCLAB-GUARD",
+			"-t filter -D INPUT 1", "-t filter -D FORWARD 1", "-t filter -I OUTPUT -j SVCLAB-GUARD",
 		} {
 			t.Run(damage, func(t *testing.T) {
 				b := open(t, ns, Options{Flavour: flavour})

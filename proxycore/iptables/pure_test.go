@@ -120,7 +120,7 @@ COMMIT
 
 // TestChanges shows what a change writes: no more than the chains that changed, and each Service whole.
 func TestChanges(t *testing.T) {
-	chain := chainName(route("web 10.96.0.1:80/TCP").Front, inside)
+	chain, ranges := chainName(route("web 10.96.0.1:80/TCP").Front, inside), chainName(route("web 10.96.0.1:80/TCP").Front, top)
 	vip := `-d 10.96.0.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/web:http`
 	two := "web 10.96.0.1:80/TCP 10.244.2.1:80 10.244.2.2:80"
 	body := ":C - [0:0]\n" +
@@ -129,8 +129,11 @@ func TestChanges(t *testing.T) {
 	chosen := `-A SVCLAB-CLUSTER ` + vip + `" -j C` + "\n"
 	refused := `SVCLAB-EMPTY ` + vip + ` has no endpoints" -j REJECT --reject-with icmp-port-unreachable` + "\n"
 	single := `SVCLAB-CLUSTER ` + vip + ` -> 10.244.2.1:80" -j DNAT --to-destination 10.244.2.1:80` + "\n"
+	denied := `SVCLAB-FAR ` + vip + ` has no endpoints" -j DROP` + "\n"
+	barred := `SVCLAB ! -s 10.0.0.0/8 ` + vip + ` source ranges" -j DROP` + "\n"
 	gone := "-F C\n-X C\n"
 	natTable := func(s string) string { return "*nat\n" + s + "COMMIT\n" }
+	mangleTable := func(s string) string { return "*mangle\n" + s + "COMMIT\n" }
 	filterTable := func(s string) string { return "*filter\n" + s + "COMMIT\n" }
 	for _, test := range []struct{ name, old, now, want string }{
 		{"nothing", two, two, ""},
@@ -142,10 +145,19 @@ func TestChanges(t *testing.T) {
 		{"one endpoint becomes two", "web 10.96.0.1:80/TCP 10.244.2.1:80", two, natTable(body + chosen + "-D " + single)},
 		{"two endpoints become one", two, "web 10.96.0.1:80/TCP 10.244.2.1:80", natTable("-A " + single + "-D" + chosen[2:] + gone)},
 		{"another kind of masquerade", two, two + " all", natTable("-A SVCLAB-EXTERNAL " + vip + `" -j C` + "\n" + "-D" + chosen[2:])},
+		{"source ranges: before nat when they come", two + " all", two + " all from=10.0.0.0/8", mangleTable("-A " + barred)},
+		{"and after it when they go, and the front with them", two + " all from=10.0.0.0/8", "web 10.96.0.1:80/TCP all", filterTable("-A "+refused) + "--\n" +
+			natTable("-D SVCLAB-EXTERNAL "+vip+`" -j C`+"\n"+gone) + "--\n" + mangleTable("-D "+barred)},
+		{"other source ranges: at once", two + " all from=10.0.0.0/8", two + " all from=10.0.0.0/8 from=11.0.0.0/8", mangleTable(
+			":R - [0:0]\n-A R -s 10.0.0.0/8 -j RETURN\n-A R -s 11.0.0.0/8 -j RETURN\n-A R -j DROP\n-A SVCLAB " + vip + ` source ranges" -j R` + "\n-D " + barred)},
+		{"policy Local: a rule for some and one for others", two + " all", two + " local drop", filterTable("-A "+denied) + "--\n" +
+			natTable("-A SVCLAB-NEAR "+vip+`" -j C`+"\n-D SVCLAB-EXTERNAL "+vip+`" -j C`+"\n")},
+		{"the first local endpoint", two + " local drop", two + " local 10.244.2.1:80", natTable("-A SVCLAB-FAR "+single[len("SVCLAB-CLUSTER "):]) +
+			"--\n" + filterTable("-D "+denied)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			old, now := sideWith(proxycore.NodeRules{}, route(test.old)), sideWith(proxycore.NodeRules{}, route(test.now))
-			got := strings.ReplaceAll(text(compare(old.all(), now.all()), 0), chain, "C")
+			got := strings.NewReplacer(chain, "C", ranges, "R").Replace(text(compare(old.all(), now.all()), 0))
 			if d := cmp.Diff(got, test.want); d != "" {
 				t.Errorf("-got +want:\n%s", d)
 			}

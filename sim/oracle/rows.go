@@ -13,7 +13,7 @@ type Row struct {
 }
 
 // Rows are the rows that the rules and the selection of endpoints stand for.
-var Rows = slices.Concat(inwardRows, outwardRows, protocolRows)
+var Rows = slices.Concat(inwardRows, outwardRows, protocolRows, healthRows)
 
 // inwardRows are about what Services are inside the cluster, about their endpoints, and about the network itself; by area.
 var inwardRows = []Row{
@@ -54,6 +54,8 @@ var inwardRows = []Row{
 	{"CIP-25", "An address and port in two slices is one endpoint; the copy that does not terminate wins.",
 		"pkg/proxy/endpointslicecache.go:241; kubernetes/kubernetes#135593", ""},
 	{"CIP-26", "Slices of another family, or of names, are ignored.", "pkg/proxy/endpointschangetracker.go:82", ""},
+	{"CIP-27", "Addresses with leading zeros, or otherwise oddly spelt, mean what they mean.", "ipt_test:6630 TestBadIPs; nft_test:4791", ""},
+	{"CIP-28", "A Service with an address of a range that was added later is served like any other.", "test/e2e/network/service_cidrs.go:69", ""},
 
 	{"HP-1", "A pod that reaches itself through its Service sees an address of its node as the client, never its own.",
 		"svc:1095; ipt:1247; nft:484; ipt_test:1896", "Which of the node's addresses: that of the link to the pod."},
@@ -100,8 +102,12 @@ var inwardRows = []Row{
 	{"TERM-2", "Without a ready endpoint, those that terminate but still serve get the new flows.", "KEP-1669; svc:2920", ""},
 	{"TERM-6", "An endpoint that terminates and serves no more is never used.", "KEP-1669; ipt_test:4285", ""},
 	{"TERM-7", "An endpoint that is not ready and does not terminate is never used.", "pkg/proxy/topology_test.go:49; svc:2068", ""},
+	{"TERM-8", "A connection to an endpoint that terminates, or is removed, goes on to its end.", "pod_lifecycle.go (e2e):60, 85", ""},
+	{"TERM-9", "While endpoints are replaced one by one, no new flow is lost.", "pod_lifecycle.go (e2e):110; loadbalancer.go (e2e):975", ""},
 	{"TERM-10", "With publishNotReadyAddresses pods are asked whether they are ready or not: their slices say ready.", "svc:1792; svc:1948", ""},
 	{"TERM-11", "Without it, a Service whose pods are all unready refuses.", "svc:2068", ""},
+	{"TERM-12", "A pod that has failed is no endpoint.", "svc:2464", ""},
+	{"TERM-13", "However often readiness changes, a UDP socket that sent too early is served when there is an endpoint.", "conntrack (e2e):481", ""},
 
 	{"NE-1", "Without a usable endpoint a client is refused at once: ICMP port unreachable, for TCP too.",
 		"svc:2419; ipt_test:1818; nft_test:456", ""},
@@ -111,31 +117,52 @@ var inwardRows = []Row{
 	{"NE-4", "So is whoever calls an externalIP from elsewhere.", "ipt_test:1818", ""},
 	{"NE-5", "So is a node's own process that calls an externalIP.", "nft:373; ipt:377",
 		"kube-proxy's iptables mode lets the packet leave by the default route."},
+	{"NE-7", "A connection that is open goes on when the last endpoint goes: only new ones are refused.", "ipt and nft: rules for new flows only", ""},
+	{"NE-8", "When endpoints come back the refusal ends as the service begins: in between nothing is lost.", "ipt_test:5739; nft_test:3833 TestSyncProxyRulesRepeated", ""},
 	{"NE-9", "Over IPv6 the refusal is ICMPv6 port unreachable.", "ipt_test:1818 and nft_test:456 (rule text only)",
 		"TCP learns of it a second late: the kernel reports it at the first retransmission."},
 
 	{"CT-1", "A UDP socket whose endpoint is gone reaches a current one with its next datagram.",
 		"conntrack (e2e):218; pkg/proxy/conntrack/cleanup_test.go:89", ""},
+	{"CT-2", "So it does at a NodePort.", "conntrack (e2e):140; pkg/proxy/conntrack/cleanup_test.go:89", ""},
+	{"CT-3", "So it does at an externalIP or a load balancer's address.", "loadbalancer.go (e2e):707, 841; pkg/proxy/conntrack/cleanup_test.go:89", ""},
 	{"CT-4", "So does the UDP socket of a node's own process.", "conntrack (e2e):391", ""},
 	{"CT-5", "A UDP socket that sent before there was an endpoint works as soon as there is one.", "conntrack (e2e):481", ""},
+	{"CT-6", "A UDP socket follows when the target port changes.", "conntrack (e2e):673; kubernetes/kubernetes#130542", ""},
 	{"CT-7", "A UDP socket whose Service has no endpoint left is refused, as a new one would be.",
 		"kubernetes/kubernetes#139628: kube-proxy up to v1.36.3 leaves it on the dead pod (conntrack/cleanup.go:89), a bug since fixed", ""},
 	{"CT-8", "A UDP socket may stay with an endpoint that still serves, though new flows go elsewhere.",
 		"pkg/proxy/conntrack/cleanup.go:75", "It may also move."},
-	{"CT-10", "A UDP socket may outlive its Service.",
-		"pkg/proxy/endpointschangetracker.go:212", "It may also end with it."},
+	{"CT-9", "A UDP socket keeps its endpoint when another Service changes, though that one's NodePort has the number that the socket calls.",
+		"kubernetes/kubernetes#49881: kube-proxy up to v1.36.3 takes the entry for the NodePort's (conntrack/cleanup.go:139), a bug", ""},
+	{"CT-10", "A UDP socket that called an address before a Service had it works as soon as one has, and ends with its Service.",
+		"kubernetes/kubernetes#141275: kube-proxy up to v1.36.3 cleans up after endpoints, not after Services (endpointschangetracker.go:212), a bug", ""},
+	{"CT-12", "No entry of TCP is ever deleted: connections outlive their endpoints and their Service.", "pkg/proxy/conntrack/cleanup_test.go:89", ""},
 
 	{"M-1", "A pod reaches a pod on another node and is seen with its own address.", "no_snat.go:67", ""},
 	{"M-2", "A pod reaches a pod on its node and is seen with its own address.", "networking model", ""},
 	{"M-3", "A node reaches its pods.", "networking model; net:471", "Which of the node's addresses: routing chooses."},
 	{"M-4", "A node reaches the pods of other nodes.", "net:191", "Which of the node's addresses: routing chooses."},
 	{"M-5", "Pods and nodes reach a node's address, pods with their own.", "networking model", ""},
+	{"M-6", "The address that a pod has itself is the one that others call.", "no_snat.go:67", ""},
+	{"M-8", "A pod in the host network has its node's address and ports.", "net:471; svc:2597", ""},
+	{"M-9", "A pod reaches itself through its own Service.", "svc:1095; net:234", ""},
+	{"M-10", "Through a ClusterIP a pod's own address is seen on another node.", "svc:1020", ""},
+	{"M-11", "A pod that terminates keeps its network until it ends.", "pod_lifecycle.go (e2e):60, 85", ""},
 	{"M-12", "What is delivered is answered by the server's own kernel: who does not listen resets TCP and reports UDP unreachable.",
 		"net:147-276; RFC 9293, RFC 1122 (not Kubernetes)", ""},
 	{"M-16", "Each family works on its own: who has no address of a family cannot use it.", "dual_stack.go:170", ""},
+	{"M-17", "Pods reach the API server through the Service kubernetes.", "implicit everywhere", ""},
+	{"FAM-1", "Each address of a Service with two families leads to endpoints of its own family.", "dual_stack.go (e2e):439", ""},
+	{"FAM-2", "A Service of one family is not there in the other.", "dual_stack.go (e2e):257; pkg/proxy/servicechangetracker_test.go:105", ""},
+	{"FAM-3", "Where endpoints are of one family only, the other family's address refuses.", "pkg/proxy/endpointslicecache_test.go", ""},
+	{"FAM-5", "A pod answers at both of its addresses.", "dual_stack.go (e2e):170", ""},
+	{"SRC-7", "However many flows are masqueraded at once, none is lost.", "ipt_test:2598 (random-fully)", ""},
 	{"SRC-8", "Where a node's own address is seen, it is that of the interface towards the server: to its own pod it may be a link-local one.",
 		"svc:2796 (comment); masquerade is the kernel's", ""},
 	{"LIFE-2", "A proxy that restarts takes over what it finds: neither old nor new flows notice.", "svc:1207; nft_test:4253 TestSyncProxyRulesStartup", ""},
 	{"LIFE-3", "Rules that somebody else flushes come back.", "ipt:314 (canary chain); net:548",
 		"How soon: kube-proxy's nftables mode heals at a full sync only."},
+	{"LIFE-4", "However fast changes come, the last one is in force at the end.", "pkg/proxy/runner/bounded_frequency_runner_test.go:90", ""},
+	{"LIFE-5", "A change to one Service leaves what is remembered of another's clients alone.", "ipt:1076; nft:1206; ipt_test:5739", ""},
 }

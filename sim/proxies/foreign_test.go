@@ -48,6 +48,23 @@ func profile(t *testing.T, text string) proxies.Proxy {
 	return p
 }
 
+// named finds a proxy, of kube-proxy the one that was built for tests, and skips with proof where it cannot run.
+func named(t *testing.T, name string) proxies.Proxy {
+	t.Helper()
+	p, err := proxies.Foreign{Binary: os.Getenv("SVCLAB_KUBE_PROXY")}.Find(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Missing(); err != nil {
+		if strings.Contains(os.Getenv("SVCLAB_REQUIRE"), "kube-proxy") {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	nstest.Need(t, append([]string{"veth", "bridge"}, p.Powers...)...)
+	return p
+}
+
 // A proxy that dies in the middle of a step fails that step, with what it said last, even if its rules still do their work.
 func TestADeadProxyFails(t *testing.T) {
 	p := profile(t, "command: [sh, -c, 'echo I give up; sleep 1; exit 3']\n")
@@ -77,17 +94,7 @@ spec: {steps: [{wait: 2s}, {probe: {from: pod/b, to: "pod/a:80"}}]}
 
 // So does a kube-proxy that is killed while flows are under way, whose rules go on to work.
 func TestAKilledKubeProxyFails(t *testing.T) {
-	p, err := proxies.Foreign{Binary: os.Getenv("SVCLAB_KUBE_PROXY")}.Find("kube-proxy/nftables")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Missing(); err != nil {
-		if strings.Contains(os.Getenv("SVCLAB_REQUIRE"), "kube-proxy") {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
-	nstest.Need(t, append([]string{"veth", "bridge"}, p.Powers...)...)
+	p := named(t, "kube-proxy/nftables")
 	s := bundled(t, "myservice")[0]
 	s.Steps = slices.Clone(s.Steps[1:2]) // thousands of flows
 	c := engine.Run(context.Background(), s, engine.Options{

@@ -146,7 +146,7 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		}
 		config := config
 		config.Node = node.Name
-		observers, err := watch(ns)
+		observers, err := p.watch(ns)
 		if err != nil {
 			return nil, errors.Join(err, backend.Close(), cleaner.Close())
 		}

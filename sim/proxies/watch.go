@@ -2,22 +2,34 @@ package proxies
 
 import (
 	"net"
+	"net/http"
 	"net/netip"
+	"strings"
 
 	"svclab/nsnet"
 	"svclab/proxycore"
 	"svclab/proxycore/health"
+	"svclab/proxycore/metrics"
 )
 
-// Where a node's own proxy answers, as kube-proxy does; but for /healthz on loopback only, for those who are on the node.
-var healthzAt = netip.MustParseAddrPort("127.0.0.1:10256")
+// Where a node's own proxy answers, as kube-proxy does; but at /healthz on loopback only, for those who are on the node.
+var (
+	healthzAt = netip.MustParseAddrPort("127.0.0.1:10256")
+	metricsAt = netip.MustParseAddrPort("127.0.0.1:10249")
+)
 
-// watch is who answers questions about one node's proxy.
-func watch(ns *nsnet.NS) ([]proxycore.Observer, error) {
-	listen := func(at netip.AddrPort) (net.Listener, error) { return ns.ListenTCP(at) }
-	checks, err := health.New(health.Options{Listen: listen, Healthz: healthzAt})
+// watch is who answers questions about the node's proxy.
+func (p Proxy) watch(ns *nsnet.NS) ([]proxycore.Observer, error) {
+	mode, _, _ := strings.Cut(strings.ReplaceAll(p.Name, "~", "-"), "-") // iptables-legacy is mode iptables
+	figures := metrics.New(metrics.Options{Mode: mode})
+	checks, err := health.New(health.Options{
+		Listen:  func(at netip.AddrPort) (net.Listener, error) { return ns.ListenTCP(at) },
+		Healthz: healthzAt,
+		Also:    map[netip.AddrPort]http.Handler{metricsAt: figures},
+		Count:   figures.Answered,
+	})
 	if err != nil {
 		return nil, err
 	}
-	return []proxycore.Observer{checks}, nil
+	return []proxycore.Observer{figures, checks}, nil
 }
