@@ -17,7 +17,9 @@ var arrows = map[string]string{
 	"sim": "nsnet nsnet/sandbox proxycore/mutant reports reports/verdict scenarios sim/behaviours sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
 
 	"sim/engine":            "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
+	"sim/behaviours":        "reports/verdict sim/engine sim/oracle sim/scenario sim/world",
 	"sim/oracle":            "proxycore/cluster sim/world", // never proxycore: a shared bug would be an invisible bug
+	"sim/oracle/oracletest": "proxycore/cluster sim/world",
 	"sim/control":           "proxycore/cluster",
 	"sim/world":             "proxycore/cluster",
 	"sim/scenario":          "proxycore/cluster",
@@ -25,10 +27,8 @@ var arrows = map[string]string{
 	"sim/stat":              "",
 	"sim/lab":               "nsnet nsnet/sctp nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
 	"sim/known":             "reports/verdict",
-	"sim/behaviours":        "reports/verdict sim/engine sim/oracle sim/scenario sim/world",
 	"sim/kubeapi":           "proxycore/cluster",
 	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
-	"sim/oracle/oracletest": "proxycore/cluster sim/world",
 
 	"proxycore":                   "proxycore/cluster",
 	"proxycore/cluster":           "",

@@ -156,7 +156,7 @@ it, which is tried now. The columns of the proxies say how the scenarios that ju
 				return err
 			}
 			bar := newProgress(os.Stderr)
-			t, err := behaviours.Compute(c.Context(), behaviours.Set{Rows: oracle.Rows, Scenarios: all, Mutants: oracle.Mutants},
+			t, err := behaviours.Compute(c.Context(), behaviours.Set{Rows: oracle.Rows, Rest: oracle.NotJudged, Scenarios: all, Mutants: oracle.Mutants},
 				behaviours.Options{Progress: func(done, of int) { bar.of(done, of, "behaviours")("scenarios in mutants of the model") }})
 			bar.clear()
 			if err != nil {

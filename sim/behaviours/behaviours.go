@@ -29,16 +29,10 @@ const (
 	Unjudged State = "unjudged"
 )
 
-// Rest is a row that packets do not judge, and why.
-type Rest struct {
-	ID, Text, Reason string
-	DumpOnly         bool
-}
-
 // Set is what there is to compute from.
 type Set struct {
 	Rows      []oracle.Row
-	Rest      []Rest
+	Rest      []oracle.Unjudged
 	Scenarios []*scenario.Scenario
 	Mutants   []oracle.Mutant
 }
@@ -174,7 +168,7 @@ func (r *Row) judge(covers, breaks []string, red map[pair]string) {
 
 // add takes in the rows that packets do not judge. One that they do judge after all stays so: what is computed beats what
 // is written.
-func (t *Table) add(rest []Rest) {
+func (t *Table) add(rest []oracle.Unjudged) {
 	for _, r := range rest {
 		state := Unjudged
 		if r.DumpOnly {

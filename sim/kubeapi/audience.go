@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
 )
 
 // audience is one client program, by the product that its User-Agent names, and one resource.
@@ -28,8 +30,17 @@ func (s *Server) tally(r *http.Request, res *resource) *tally {
 	return s.audience[key]
 }
 
+// hand counts objects; but not slices of names, which proxies lay aside before they count (endpointschangetracker.go:82).
+func (t *tally) hand(objects ...object) {
+	for _, o := range objects {
+		if s, ok := o.(*discoveryv1.EndpointSlice); !ok || s.AddressType != discoveryv1.AddressTypeFQDN {
+			t.told.Add(1)
+		}
+	}
+}
+
 // Handed says how many objects of a resource ("services", "endpointslices"), in lists and as events, a client program has
-// been handed so far, and whether that is all there is: it watches, and has been told everything that has happened.
+// been handed so far, slices of names left out, and whether that is all there is: it watches, and has been told everything that has happened.
 func (s *Server) Handed(agent, resource string) (objects uint64, all bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

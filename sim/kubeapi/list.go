@@ -67,7 +67,7 @@ func (s *Server) listAll(w http.ResponseWriter, r *http.Request, q *request) {
 		}
 	}
 	s.mu.Lock()
-	s.tally(r, q.resource).told.Add(uint64(len(chosen)))
+	s.tally(r, q.resource).hand(chosen...)
 	s.mu.Unlock()
 	s.writeList(w, r, q.resource, meta, chosen)
 }

@@ -332,6 +332,16 @@ func TestHanded(t *testing.T) {
 	s.Set(one.WithService(service("b", "10.96.0.2")))
 	want(t, next, "ADDED b")
 	until(2)
+	// Of slices, those of names are not counted: no proxy does.
+	names := slice("a", "a-names", "db.example.com")
+	names.AddressType = discoveryv1.AddressTypeFQDN
+	s.Set(one.WithSlice(slice("a", "a-1", "10.244.1.1")).WithSlice(names))
+	nextSlice := follow(t, url+"/apis/discovery.k8s.io/v1/endpointslices?watch=true")
+	want(t, nextSlice, "ADDED a-1")
+	want(t, nextSlice, "ADDED a-names")
+	if n, _ := s.Handed("test", "endpointslices"); n != 1 {
+		t.Errorf("handed %d slices, want 1", n)
+	}
 }
 
 // Endpoints are derived from the slices, as long as somebody asks.

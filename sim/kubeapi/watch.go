@@ -150,7 +150,7 @@ func (x *watcher) pass(e event) bool {
 }
 
 func (x *watcher) tell(typ watch.EventType, o object) bool {
-	x.group.told.Add(1)
+	x.group.hand(o)
 	return x.stream.send(typ, o)
 }
 

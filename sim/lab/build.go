@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -154,6 +155,33 @@ func (l *Lab) buildClients() error {
 	return nil
 }
 
+// ready waits until every wire carries packets.
+func (l *Lab) ready(ctx context.Context) error {
+	t := l.topology
+	for _, hosts := range [][]world.Host{t.Nodes, t.Clients, t.Pods} {
+		for i := range hosts {
+			h := &hosts[i]
+			if h.HostNetwork {
+				continue
+			}
+			if err := wire.Ready(ctx, l.places[h.Place].ns, underlayDev, slices.Concat(h.Addrs, h.More)...); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range t.Pods {
+		if h := &t.Pods[i]; !h.HostNetwork {
+			if err := wire.Ready(ctx, l.places[h.Place].node.ns, podDev(i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// podDev is the node's end of the wire to the i-th pod.
+func podDev(i int) string { return fmt.Sprintf("pod%d", i+1) }
+
 func (l *Lab) buildPods() error {
 	t := l.topology
 	for i := range t.Pods {
@@ -174,7 +202,7 @@ func (l *Lab) buildPods() error {
 		if err := wire.HostSysctls(ns); err != nil {
 			return err
 		}
-		link := wire.PodLinkOptions{NodeDev: fmt.Sprintf("pod%d", i+1), V4: h.AddrOf(sink4), V6: h.AddrOf(sink6)}
+		link := wire.PodLinkOptions{NodeDev: podDev(i), V4: h.AddrOf(sink4), V6: h.AddrOf(sink6)}
 		if err := wire.PodLink(on.ns, ns, link); err != nil {
 			return err
 		}

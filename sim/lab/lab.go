@@ -105,6 +105,9 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 			return nil, fmt.Errorf("build lab: %w", err)
 		}
 	}
+	if err := l.ready(ctx); err != nil {
+		return nil, fmt.Errorf("build lab: %w", err)
+	}
 	for _, n := range l.nodes {
 		if n.proxy, err = o.Proxy(n.host, n.ns); err != nil {
 			return nil, fmt.Errorf("start proxy of node %s: %w", n.host.Name, err)

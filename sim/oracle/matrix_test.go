@@ -6,6 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"svclab/proxycore/cluster"
 )
 
 // Rows of the quick matrix of the specification (TestInternalExternalMasquerade), column ClusterIP, and what belongs to
@@ -37,13 +39,15 @@ type cell struct {
 
 // frontsOf is the Service of both with NodePorts, TCP 30080 and UDP 30080 (dns), and an externalIP of each family.
 func frontsOf(pods ...string) func() *History {
-	return func() *History {
-		return in(both(pods...).WithService(myservice(func(s *corev1.Service) {
-			s.Spec.Type = corev1.ServiceTypeNodePort
-			s.Spec.ExternalIPs = []string{"198.51.100.7", "2001:db8:e::7"}
-			s.Spec.Ports[0].NodePort, s.Spec.Ports[1].NodePort = 30080, 30080
-		})))
-	}
+	return func() *History { return in(fronted(pods...)) }
+}
+
+func fronted(pods ...string) *cluster.Snapshot {
+	return both(pods...).WithService(myservice(func(s *corev1.Service) {
+		s.Spec.Type = corev1.ServiceTypeNodePort
+		s.Spec.ExternalIPs = []string{"198.51.100.7", "2001:db8:e::7"}
+		s.Spec.Ports[0].NodePort, s.Spec.Ports[1].NodePort = 30080, 30080
+	}))
 }
 
 // The columns "NodePort or VIP, eTP Cluster" of the quick matrix, and what belongs to them.

@@ -24,6 +24,7 @@ type Model struct {
 	pick     func(f world.Flow, weights []float64, rng *rand.Rand) int
 	twist    func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // mutants only
 	unwell   func(m *Model, c world.HealthCheck, a *world.HealthAnswer)           // mutants only
+	misread  func(s *cluster.Snapshot) *cluster.Snapshot                          // mutants only
 	changes  int                                                                  // how often Apply was called
 	ports    map[world.Place]uint16
 	sessions map[sessionKey]uint16
@@ -46,6 +47,9 @@ func (m *Model) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.changes++
+	if m.misread != nil {
+		s = m.misread(s)
+	}
 	now := m.Now()
 	m.history.Begin(s, now)
 	m.history.Done(now)

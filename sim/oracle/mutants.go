@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"svclab/proxycore/cluster"
 	"svclab/sim/world"
 )
 
@@ -16,6 +17,7 @@ type Mutant struct {
 	Breaks   []string // the rows that it breaks: one, or several where one bug truly breaks them all
 	Scenario string   // the bundled scenario that must kill it
 	Sentence string   // what that scenario's failure must say
+	Family   string   // the only one that it breaks, "ipv4" or "ipv6"; empty: both
 
 	rule  string // the name of the rule that is replaced; empty when it is what chance or time do to it
 	spoil func() func(q *question, was func(*question) (Reason, bool)) (Reason, bool)
@@ -23,6 +25,9 @@ type Mutant struct {
 	twist func() func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // the last word on what is seen
 	// unwell is the last word on what a load balancer is told.
 	unwell func() func(m *Model, c world.HealthCheck, a *world.HealthAnswer)
+	// misread takes the cluster's objects for others than they are.
+	misread func() func(s *cluster.Snapshot) *cluster.Snapshot
+	wrap    func(m *Model) world.World // what it does about changes, restarts and flushes
 }
 
 // World makes the mutant's world.
@@ -43,6 +48,12 @@ func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
 		was, spoilt := rules[i].decide, m.spoil()
 		model.history.rules[i].decide = func(q *question) (Reason, bool) { return spoilt(q, was) }
 	}
+	if m.misread != nil {
+		model.misread = m.misread()
+	}
+	if m.wrap != nil {
+		return m.wrap(model)
+	}
 	return model
 }
 
@@ -59,11 +70,25 @@ func after(spoil func(q *question)) func() func(*question, func(*question) (Reas
 	}
 }
 
-// Mutants has a mutant for the rules that a bundled scenario can break.
-var Mutants = slices.Concat(mutants, mutantsOfProtocols, mutantsOfHealth)
+// where spoils it only when the rule gave that row as its reason.
+func where(row string, spoil func(q *question)) func() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+	return func() func(*question, func(*question) (Reason, bool)) (Reason, bool) {
+		return func(q *question, was func(*question) (Reason, bool)) (Reason, bool) {
+			why, applies := was(q)
+			if applies && why.Row == row {
+				spoil(q)
+			}
+			return why, applies
+		}
+	}
+}
+
+// Mutants has at least one for each row that a bundled scenario can break.
+var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime,
+	mutantsOfProtocols, outwardMutants, mutantsOfHealth)
 
 var mutants = []Mutant{
-	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1"},
+	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1", "M-10"},
 		Scenario: "myservice", Sentence: "is a pod, so its own address is kept",
 		rule: "a pod's address is kept", spoil: after(func(q *question) { q.ofNode(q.home) })},
 	{Name: "keeps-outside-source", Bug: "packets of an outside client are not masqueraded", Breaks: []string{"CIP-6"},
@@ -90,7 +115,7 @@ var mutants = []Mutant{
 	{Name: "silent-without-endpoints", Bug: "packets to a Service without endpoints are dropped, not refused", Breaks: []string{"NE-1"},
 		Scenario: "no-endpoints", Sentence: "has no ready endpoint",
 		rule: "refused without endpoints", spoil: after(func(q *question) { q.mute = []world.Outcome{world.Silent} })},
-	{Name: "no-hairpin-masquerade", Bug: "a pod that calls itself gets a packet from itself, which its kernel drops", Breaks: []string{"HP-1"},
+	{Name: "no-hairpin-masquerade", Bug: "a pod that calls itself gets a packet from itself, which its kernel drops", Breaks: []string{"HP-1", "M-9"},
 		Scenario: "hairpin", Sentence: "silent for",
 		rule: "a pod that calls itself", spoil: after(func(q *question) { q.lost = []world.Outcome{world.Silent} })},
 	{Name: "masquerades-at-home", Bug: "an outside client is masqueraded although the endpoint is the node by which it enters", Breaks: []string{"HP-4"},
@@ -103,14 +128,14 @@ var mutants = []Mutant{
 		Scenario: "external-ip", Sentence: "translates it and puts its own address in place, whoever calls",
 		rule: "an externalIP is masqueraded", spoil: after(func(q *question) { q.keptOf() })},
 	{Name: "silent-where-nobody-listens", Bug: "packets to a port of a node that nobody listens on are dropped", Breaks: []string{"M-12"},
-		Scenario: "node-listeners", Sentence: "silent for",
+		Scenario: "pod-network", Sentence: "silent for",
 		rule: "nobody listens there", spoil: after(func(q *question) { q.lost = []world.Outcome{world.Silent} })},
 	{Name: "forgets-clients", Bug: "session affinity is not kept", Breaks: []string{"AFF-1"},
 		Scenario: "affinity", Sentence: "and stays with it until it has not called for",
-		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.front.usable()) })},
+		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.pool().endpoints) })},
 	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1"},
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
-		rule: "a UDP socket moves", spoil: after(func(q *question) { q.keep() })},
+		rule: "a UDP socket moves", spoil: where("CT-1", func(q *question) { q.keep() })},
 	{Name: "gap-in-change", Bug: "a change takes the old rules away before it brings the new: the first flow meets none", Breaks: []string{"CIP-20"},
 		Scenario: "scale", Sentence: "refused by ICMP from",
 		twist: refuseOnceAfterChange},

@@ -93,7 +93,7 @@ var outwardRows = []Row{
 	{"TOPO-10", "When the only endpoint for a node goes, its clients use those for its zone, and come back with it.", "traffic_distribution.go:430", ""},
 	{"TOPO-11", "When a node's zone changes, its clients follow.", "pkg/proxy/config/config.go:507; node_test.go:238", ""},
 
-	{"AFF-7", "A client is not held to an endpoint that policy or hints exclude.", "nft and ipt: affinity is looked for among the chain's endpoints", ""},
+	{"AFF-7", "A client is not held to an endpoint that policy, hints or termination exclude.", "nft and ipt: affinity is looked for among the chain's endpoints", ""},
 
 	{"SRC-1", "detectLocalMode ClusterCIDR: whose address is in the range is a pod, of whatever node.",
 		"pkg/proxy/util/localdetector_test.go:41; server_linux_test.go:100",

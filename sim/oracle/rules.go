@@ -60,10 +60,10 @@ var rules = []rule{
 	{"a connection keeps its endpoint", again, []string{"CIP-4"}, connectionKeeps},
 	{"a UDP socket keeps its endpoint", again, []string{"CIP-4"}, socketKeeps},
 	{"a UDP socket may stay while its endpoint drains", again, []string{"CT-8"}, socketDrains},
-	{"a UDP socket may outlive its Service", again, []string{"CT-10"}, socketOutlives},
-	{"a UDP socket moves", again, []string{"CT-1", "CT-4"}, socketMoves},
+	{"a UDP socket ends with its Service", again, []string{"CT-10"}, socketEnds},
+	{"a UDP socket moves", again, []string{"CT-1", "CT-2", "CT-3", "CT-4"}, socketMoves},
 	{"a UDP socket is refused when no endpoint is left", again, []string{"CT-7"}, socketRefused},
-	{"a UDP socket starts to work", again, []string{"CT-5"}, socketStarts},
+	{"a UDP socket starts to work", again, []string{"CT-5", "CT-10"}, socketStarts},
 
 	{"nobody has the endpoint's address", arrive, []string{"CIP-21"}, endpointNowhere},
 	{"nobody listens there", arrive, []string{"M-12"}, endpointDeaf},
@@ -195,7 +195,11 @@ func (h *History) about(f world.Flow, st *facts) *question {
 		return nil
 	}
 	q := &question{h: h, flow: f, facts: st, target: st.look(h, from, f.To, f.Proto)}
-	q.caller = h.calls(f, from, st, q.by)
+	by := q.by
+	if q.aside != nil {
+		by = byNodePort
+	}
+	q.caller = h.calls(f, from, st, by)
 	return q
 }
 
@@ -249,7 +253,9 @@ func (h *History) decide(f world.Flow, st *facts, s *session, sent, until time.T
 		}
 		if q.lost != nil {
 			a.Mute = addMissing(a.Mute, q.lost)
-			a.because = why.Text
+			if a.because = why.Text; q.aside != nil {
+				a.because = q.because + ", and " + why.Text
+			}
 		}
 		a.reason(why)
 	}

@@ -65,16 +65,16 @@ func socketDrains(q *question) (Reason, bool) {
 	return Reason{}, false
 }
 
-// kube-proxy does not look at the flows of a Service that is gone (CT-10); our own core forgets them.
-func socketOutlives(q *question) (Reason, bool) {
+// Row CT-10 describes kube-proxy v1.36.3, which does not look for the entries of a Service that is gone, or of an address
+// that it has no more; that is a bug (kubernetes/kubernetes#141275): a new flow would not be served, nor may this one.
+func socketEnds(q *question) (Reason, bool) {
 	if !q.held() || q.front != nil {
 		return Reason{}, false
 	}
 	if q.straight() {
 		q.because = "no Service has " + q.flow.To.String() + " any more"
 	}
-	q.choice = append(q.choice, chosen{q.session.server, 1})
-	return q.since("CT-10", "this UDP socket was answered by %s and may go on, but %s", q.was(), q.because)
+	return q.since("CT-10", "this UDP socket was answered by %s, but %s", q.was(), q.because)
 }
 
 func socketMoves(q *question) (Reason, bool) {
@@ -82,8 +82,13 @@ func socketMoves(q *question) (Reason, bool) {
 		return Reason{}, false
 	}
 	row := "CT-1"
-	if q.isNode() {
+	switch {
+	case q.isNode():
 		row = "CT-4"
+	case q.by == byNodePort:
+		row = "CT-2"
+	case q.by != byClusterIP:
+		row = "CT-3"
 	}
 	if has(q.pool().endpoints, q.session.server) {
 		return q.since(row, "this UDP socket was answered by %s, which was no endpoint for a while: any endpoint may answer", q.was())
@@ -100,9 +105,14 @@ func socketRefused(q *question) (Reason, bool) {
 	return q.since("CT-7", "this UDP socket was answered by %s, but %s", q.was(), q.because)
 }
 
+// Row CT-10 describes kube-proxy v1.36.3, which does not look for the entries of a front that is new; but a new socket is
+// served, so must this one be.
 func socketStarts(q *question) (Reason, bool) {
 	if q.session == nil || q.held() || !q.udp() || q.front == nil || len(q.choice) == 0 {
 		return Reason{}, false
+	}
+	if q.session.early {
+		return q.since("CT-10", "nobody has answered this UDP socket yet, and now a Service has the address")
 	}
 	return q.since("CT-5", "nobody has answered this UDP socket yet, and now there is an endpoint")
 }

@@ -73,7 +73,8 @@ func chooseHinted(q *question) (Reason, bool) {
 	if h != forNode {
 		where = "zone " + q.facts.zone(q.translates) + ", where " + where + " is"
 	}
-	return Reason{row, fmt.Sprintf("%s; by their hints the others are not for %s", text, where)}, true
+	q.because = "by their hints the others are not for " + where
+	return Reason{row, text + "; " + q.because}, true
 }
 
 func chooseReady(q *question) (Reason, bool) {

@@ -3,6 +3,8 @@ package oracle
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"svclab/sim/world"
 )
 
@@ -78,9 +80,9 @@ func otherPolicy(q *question) (Reason, bool) {
 	switch {
 	case !q.inward() && q.front.internalLocal:
 		return Reason{"POL-6", "internalTrafficPolicy is for the ClusterIP only"}, true
-	case q.inward() && q.front.externalLocal:
+	case q.inward() && q.front.externalLocal && q.front.outside:
 		return Reason{"POL-11", "externalTrafficPolicy is not for the ClusterIP"}, true
-	case q.inward() && s.Spec.ExternalTrafficPolicy == "Local":
+	case q.inward() && s.Spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal:
 		return Reason{"POL-14", "externalTrafficPolicy is for Services that can be called from outside, and this one cannot"}, true
 	}
 	return Reason{}, false

@@ -79,7 +79,7 @@ func TestEveryRuleAndRowIsReached(t *testing.T) {
 func TestRowsHaveKnownAreas(t *testing.T) {
 	for _, r := range Rows {
 		area, _, _ := strings.Cut(r.ID, "-")
-		if !slices.Contains([]string{"CIP", "HP", "NP", "EXT", "LB", "POL", "TOPO", "AFF", "TERM", "NE", "CT", "M", "SRC", "LIFE"}, area) {
+		if !slices.Contains([]string{"CIP", "HP", "NP", "EXT", "LB", "POL", "TOPO", "AFF", "TERM", "NE", "CT", "FAM", "M", "SRC", "LIFE"}, area) {
 			t.Errorf("row %s: no such area", r.ID)
 		}
 		if !strings.HasSuffix(r.Text, ".") {

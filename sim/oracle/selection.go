@@ -37,6 +37,7 @@ type target struct {
 // front is a port of a Service and the endpoints behind it, of its address's family.
 type front struct {
 	name            string // "default/myservice:80"
+	service         cluster.Key
 	port            uint16 // of the Service, whatever number was called
 	by              kind
 	sticky          time.Duration // how long a client keeps its endpoint (sessionAffinity ClientIP); 0: not at all
@@ -44,6 +45,7 @@ type front struct {
 	ready, draining []netip.AddrPort // of the whole cluster
 
 	internalLocal, externalLocal bool           // the traffic policies
+	outside                      bool           // it can be called by another address than the ClusterIP
 	ranges                       []netip.Prefix // loadBalancerSourceRanges; none: everybody
 	vips                         []netip.Addr   // of its load balancer
 
@@ -81,12 +83,13 @@ func served(s *corev1.Service) bool {
 
 func (st *facts) front(svc *cluster.Service, p *corev1.ServicePort, proto cluster.Proto, ipv4 bool, by kind) *front {
 	f := &front{
-		name: frontName(svc.Key, uint16(p.Port)), port: uint16(p.Port), by: by,
+		name: frontName(svc.Key, uint16(p.Port)), service: svc.Key, port: uint16(p.Port), by: by,
 		sticky: stickiness(svc.Object), all: st.endpoints(svc.Key, p.Name, proto, ipv4),
 		internalLocal: internalLocal(svc.Object), externalLocal: externalLocal(svc.Object),
 		ranges: sourceRanges(svc.Object, ipv4), vips: vips(svc.Object, true),
 		facts: st, pools: map[poolKey]pool{},
 	}
+	f.outside = p.NodePort != 0 || len(f.vips)+len(svc.Object.Spec.ExternalIPs) > 0
 	for _, e := range f.all {
 		switch {
 		case e.ready:

@@ -31,6 +31,8 @@ type session struct {
 	// left: since then there may have been a state in which server was no current endpoint, so that the kernel may
 	// have forgotten the choice.
 	left bool
+	// early: when the latest flow was sent no Service had the address.
+	early bool
 }
 
 // sessions are the last two memories of a socket, the latest first: a flow must be judged by what was known before it,
@@ -70,7 +72,11 @@ func (h *History) Observe(f world.Flow, o world.Observation) {
 	if all[0] != nil {
 		*s = *all[0]
 	}
-	s.at = o.At
+	s.at, s.early = o.At, true
+	for _, st := range h.inForce(o.At, o.At.Add(o.Took)) {
+		q := h.about(f, st)
+		s.early = s.early && (q == nil || q.front == nil)
+	}
 	switch {
 	case o.Outcome == world.Answered:
 		s.server, s.source, s.left = o.Server, o.Source.Addr(), false

@@ -96,9 +96,21 @@ func lives() []life {
 			{state: draining}, {want: half, rows: "TERM-1 CT-8 CIP-2 CIP-1", saw: web1},
 			{state: notReady}, {want: at2, rows: "CIP-3 CT-1 CIP-1"},
 		}},
-		{"CT-10: UDP may outlive its Service", udp, []step{
+		{"CT-2: so does UDP at a NodePort", "client/laptop 192.0.2.1:30080/UDP", []step{
+			{state: fronted("web-1")}, {want: "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", rows: "CIP-3 NP-1", saw: web1},
+			{state: fronted("web-2")}, {want: "100% 10.2.0.2:5000 sees 192.0.2.1", rows: "CIP-3 CT-2 NP-1"},
+		}},
+		{"CT-3: and at an externalIP", "client/laptop 198.51.100.7:53/UDP", []step{
+			{state: fronted("web-1")}, {want: "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", rows: "CIP-3 EXT-1", saw: web1},
+			{state: fronted("web-2")}, {want: "100% 10.2.0.2:5000 sees 192.0.2.1", rows: "CIP-3 CT-3 EXT-1"},
+		}},
+		{"CT-10: UDP that sent before the Service had the address", "client/laptop 198.51.100.7:53/UDP", []step{
+			{state: one}, {want: "or silent; or unreachable", rows: "CIP-12", saw: "refused"},
+			{state: fronted("web-1")}, {want: "100% 10.1.0.1:5000 sees 192.0.2.1|link-local", rows: "CIP-3 CT-10 EXT-1"},
+		}},
+		{"CT-10: UDP ends with its Service", udp, []step{
 			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
-			{state: nil}, {want: "100% 10.1.0.1:5000 sees 10.1.0.9; or silent; or unreachable", rows: "CIP-12 CT-10 CIP-2"},
+			{state: nil}, {want: "or silent; or unreachable", rows: "CIP-12 CT-10"},
 		}},
 		{"UDP to a pod itself", "pod/client 10.1.0.1:5000/UDP", []step{
 			{state: one}, {want: at1, rows: "CIP-14 M-2", saw: web1},
