@@ -127,6 +127,10 @@ func (r *run) steps(ctx context.Context) {
 			step.Kind, step.Text = "flush", "flush the rules of "+nodesText(s.Flush.Nodes)
 			r.options.Progress(step.Text)
 			err = r.flush(ctx, s.Flush, &step)
+		case s.Health != nil:
+			step.Kind, step.Text = "health", healthText(s.Health)
+			r.options.Progress(step.Text)
+			err = r.health(ctx, s.Health, &step)
 		case s.Wait != nil:
 			step.Kind, step.Text = "wait", "wait "+s.Wait.For.String()
 			r.options.Progress(step.Text)

@@ -26,6 +26,8 @@ type Mutant struct {
 	// misread takes the cluster's objects for others than they are.
 	misread func() func(s *cluster.Snapshot) *cluster.Snapshot
 	wrap    func(m *Model) world.World // what it does about changes, restarts and flushes
+	// unwell is the last word on what a load balancer is told.
+	unwell func() func(m *Model, c world.HealthCheck, a *world.HealthAnswer)
 }
 
 // World makes the mutant's world.
@@ -36,6 +38,9 @@ func (m Mutant) World(t *world.Topology, rng *rand.Rand) world.World {
 	}
 	if m.twist != nil {
 		model.twist = m.twist()
+	}
+	if m.unwell != nil {
+		model.unwell = m.unwell()
 	}
 	if m.spoil != nil {
 		model.history.rules = slices.Clone(rules)
@@ -80,7 +85,7 @@ func where(row string, spoil func(q *question)) func() func(*question, func(*que
 
 // Mutants has at least one for each row that a bundled scenario can break.
 var Mutants = slices.Concat(mutants, mutantsOfSources, mutantsOfChoice, mutantsOfSockets, mutantsOfClients, mutantsOfReading, mutantsOfTime,
-	mutantsOfProtocols, outwardMutants)
+	mutantsOfProtocols, outwardMutants, mutantsOfHealth)
 
 var mutants = []Mutant{
 	{Name: "masquerades-pods", Bug: "a pod's packets to a ClusterIP are masqueraded", Breaks: []string{"CIP-1", "M-10"},
@@ -128,7 +133,7 @@ var mutants = []Mutant{
 	{Name: "forgets-clients", Bug: "session affinity is not kept", Breaks: []string{"AFF-1"},
 		Scenario: "affinity", Sentence: "and stays with it until it has not called for",
 		rule: "a client stays with its endpoint", spoil: after(func(q *question) { q.choose(q.pool().endpoints) })},
-	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1"},
+	{Name: "udp-sticks", Bug: "a UDP socket stays with its endpoint when that is removed", Breaks: []string{"CT-1", "POL-15"},
 		Scenario: "udp-sender", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: where("CT-1", func(q *question) { q.keep() })},
 	{Name: "gap-in-change", Bug: "a change takes the old rules away before it brings the new: the first flow meets none", Breaks: []string{"CIP-20"},

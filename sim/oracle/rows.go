@@ -13,7 +13,7 @@ type Row struct {
 }
 
 // Rows are the rows that the rules and the selection of endpoints stand for.
-var Rows = slices.Concat(inwardRows, outwardRows, protocolRows)
+var Rows = slices.Concat(inwardRows, outwardRows, protocolRows, healthRows)
 
 // inwardRows are about what Services are inside the cluster, about their endpoints, and about the network itself; by area.
 var inwardRows = []Row{

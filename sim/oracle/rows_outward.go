@@ -46,7 +46,7 @@ var outwardRows = []Row{
 		"Dropped (nftables) or refused (iptables)."},
 	{"LB-13", "A VIP does not need a NodePort (allocateLoadBalancerNodePorts false).", "lb:642", ""},
 	{"LB-14", "Every ingress address serves every port of the Service; one that is withdrawn serves nothing.", "lb:132, 270; ipt_test:2080", ""},
-	{"LB-20", "When externalTrafficPolicy changes, new flows follow at once: whose endpoints count, and whose source is kept.", "svc:3833", ""},
+	{"LB-20", "When externalTrafficPolicy changes, new flows follow at once: whose endpoints count, and whose source is kept; and the health-check NodePort comes and goes.", "svc:3833", ""},
 	{"LB-21", "A VIP that a node has itself is translated all the same.", "ipt_test:2225", ""},
 
 	{"POL-1", "With internalTrafficPolicy Local a pod reaches the ClusterIP's endpoints on its own node only, and is seen with its own address.",

@@ -21,11 +21,8 @@ var NotJudged = []Unjudged{
 	{"EXT-8", "Packets to externalIPs from bridge ports are exempt.", "mode ipvs only", false},
 
 	{"LB-5", "An ingress with a hostname only has no rules.", "a name is not an address: there is nothing to call", true},
-	{"LB-15", "The health-check NodePort says whether the node has endpoints.", "HTTP, tested in proxycore/health", false},
 	{"LB-16", "Packets to the health-check NodePort pass a firewall with INPUT policy DROP.", "no scenario sets the node's own firewall", true},
-	{"LB-17", "With terminating endpoints only, the health-check NodePort says 503.", "HTTP, tested in proxycore/health", false},
 	{"LB-18", "With a stale proxy, the health-check NodePort says 503.", "HTTP, tested in proxycore/health", false},
-	{"LB-19", "The health-check NodePort is served where NodePorts are.", "HTTP, tested in proxycore/health", false},
 
 	{"POL-16", "A metric counts fronts with policy Local and no local endpoint.", "a metric, tested in proxycore/metrics", false},
 

@@ -50,6 +50,8 @@ func (p *parser) checkSteps() {
 			}
 		case s.Flush != nil:
 			p.checkNodes(s.Flush, s.Flush.Nodes, now)
+		case s.Health != nil:
+			p.checkHealth(s.Health, now)
 		}
 	}
 }
@@ -121,8 +123,24 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 		}
 		return
 	}
-	for i, r := range pr.From {
-		at := p.at[pr][i]
+	p.checkFrom(pr.From, p.at[pr], now)
+	if pr.Via != "" {
+		p.missing(p.at[via{pr}][0], Ref{Kind: "node", Name: pr.Via}, now)
+	}
+	for _, t := range pr.To {
+		if t.Addr.IsValid() || p.missing(t.Pos, t.Ref, now) || t.Ref.Kind != "service" {
+			continue
+		}
+		if o, ok := now.objects[t.Ref].Object.Object.(*corev1.Service); ok {
+			p.checkServiceTarget(t, o, pr.Expect != "")
+		}
+	}
+}
+
+// checkFrom: each sender must be there at this step.
+func (p *parser) checkFrom(from []Ref, where []Pos, now *there) {
+	for i, r := range from {
+		at := where[i]
 		if r.Kind != "client" {
 			if !p.missing(at, r, now) && now.objects[r].ended() {
 				p.problem(at, "%s has ended (its phase says so), and sends nothing", r)
@@ -139,17 +157,6 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 				hint = fmt.Sprintf(": add \"clients: [{name: %s}]\" to the spec", r.Name)
 			}
 			p.problem(at, "there is no client %q%s", r.Name, hint)
-		}
-	}
-	if pr.Via != "" {
-		p.missing(p.at[via{pr}][0], Ref{Kind: "node", Name: pr.Via}, now)
-	}
-	for _, t := range pr.To {
-		if t.Addr.IsValid() || p.missing(t.Pos, t.Ref, now) || t.Ref.Kind != "service" {
-			continue
-		}
-		if o, ok := now.objects[t.Ref].Object.Object.(*corev1.Service); ok {
-			p.checkServiceTarget(t, o, pr.Expect != "")
 		}
 	}
 }

@@ -265,6 +265,8 @@ func (p *parser) step(v *value) Step {
 		s.Restart = p.restart(kinds[0].val)
 	case "flush":
 		s.Flush = p.flush(kinds[0].val)
+	case "health":
+		s.Health = p.health(kinds[0].val)
 	case "wait":
 		s.Wait = &Wait{Pos: kinds[0].val.Pos, For: p.duration(kinds[0].val, "wait")}
 	}

@@ -121,6 +121,16 @@ var shapes = map[string]shape{
 		"within": duration("By when the proxy must have healed them."),
 		"wrongs": count(0, "Wrong answers tolerated before that."),
 	}},
+	"health": {"Nodes are asked at the health-check port of a Service, as its load balancer does.", []string{"of", "from"}, map[string]schema{
+		"of":     refForm([]string{"service"}),
+		"from":   oneOrMore(refForm(fromKinds), "Who asks: pod/[NAMESPACE/]NAME, node/NAME, client/NAME."),
+		"nodes":  nodeNames,
+		"expect": to("claim"),
+	}},
+	"claim": {"Your own claim beside the oracle's.", nil, map[string]schema{
+		"status":         bounded(100, 599, "Of HTTP: 200 or 503."),
+		"localEndpoints": count(0, "How many endpoints the node says to have."),
+	}},
 }
 
 // stepForms are the kinds of step: a map, or the one word that may stand in its place, or a time.
@@ -129,6 +139,7 @@ var stepForms = map[string]schema{
 	"change":  to("change"),
 	"restart": wordOr("all", "restart"),
 	"flush":   wordOr("all", "flush"),
+	"health":  to("health"),
 	"wait":    duration("Lets time pass, for what expires by itself."),
 }
 

@@ -42,6 +42,7 @@ func TestSchemaHasTheParsersFields(t *testing.T) {
 		"proxy":       head + "spec: {proxy: {zzzzzzzz: 1}, steps: [{probe: everything}]}\n",
 		"detectLocal": head + "spec: {proxy: {detectLocal: {zzzzzzzz: 1}}, steps: [{probe: everything}]}\n",
 		"fair":        step("{probe: {from: pod/a, to: pod/a:80, fair: {zzzzzzzz: 1}}}"),
+		"claim":       step("{health: {of: service/a, from: pod/a, expect: {zzzzzzzz: 1}}}"),
 		"during":      step("{change: {delete: pod/a, during: {zzzzzzzz: 1}}}"),
 	}
 	for _, k := range Kinds {

@@ -83,11 +83,12 @@ type Step struct {
 	Change  *Change
 	Restart *Restart
 	Flush   *Flush
+	Health  *Health
 	Wait    *Wait
 }
 
 // Kinds are the words for the kinds of step.
-var Kinds = []string{"probe", "change", "restart", "flush", "wait"}
+var Kinds = []string{"probe", "change", "restart", "flush", "health", "wait"}
 
 // Probe asks questions: flows from each of From to each of To.
 type Probe struct {
