@@ -30,8 +30,6 @@ var NotJudged = []Unjudged{
 
 	{"TOPO-12", "The controller computes hints from the annotation topology-mode.", "the control plane's: needs CPUs per zone", false},
 
-	{"FAM-4", "NodePorts, policies and source ranges in IPv6 are as in IPv4, but for localhost.",
-		"every scenario is run in both families, so the rows for these are judged in IPv6 as well", false},
 	{"FAM-6", "There is no route_localnet, nor a rule about loopback addresses, in IPv6.", "the absence of a rule: mode iptables", true},
 
 	{"SRC-6", "The mark for masquerade is one bit, and is cleared afterwards.", "marks are not on the wire; tests of the dumps look for them", true},
