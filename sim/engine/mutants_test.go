@@ -88,7 +88,7 @@ func (w momentary) Flush(ctx context.Context, nodes []string) error {
 	return nil
 }
 
-// Every world of these tests answers health checks.
+// CheckHealth is asked of the model and its mutants only.
 func (w momentary) CheckHealth(ctx context.Context, c world.HealthCheck) (world.HealthAnswer, error) {
 	time.Sleep(moment)
 	return w.World.(world.HealthChecker).CheckHealth(ctx, c)

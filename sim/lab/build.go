@@ -209,3 +209,13 @@ func (l *Lab) buildPods() error {
 	}
 	return nil
 }
+
+// settle waits until every place hears what is sent to it.
+func (l *Lab) settle() error {
+	for _, p := range l.places {
+		if err := wire.Usable(p.ns); err != nil {
+			return err
+		}
+	}
+	return wire.Usable(l.sink.NS())
+}

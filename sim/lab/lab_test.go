@@ -189,7 +189,7 @@ func TestRefusedSilentAndLeaked(t *testing.T) {
 				}
 			}
 		}
-		nowhere := netip.AddrPortFrom(vip.Addr().Next(), 80)
+		nowhere := netip.MustParseAddrPort(map[string]string{"ipv4": "198.51.100.9:80", "ipv6": "[2001:db8:9::9]:80"}[family]) // no Service's range
 		for _, proto := range []cluster.Proto{cluster.TCP, cluster.UDP, cluster.SCTP, cluster.ICMP} {
 			if proto == cluster.ICMP {
 				nowhere = netip.AddrPortFrom(nowhere.Addr(), 0)

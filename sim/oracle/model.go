@@ -23,8 +23,8 @@ type Model struct {
 	rng      *rand.Rand
 	pick     func(f world.Flow, weights []float64, rng *rand.Rand) int
 	twist    func(m *Model, from *world.Host, f world.Flow, o *world.Observation) // mutants only
-	unwell   func(m *Model, c world.HealthCheck, a *world.HealthAnswer)           // mutants only
 	misread  func(s *cluster.Snapshot) *cluster.Snapshot                          // mutants only
+	unwell   func(m *Model, c world.HealthCheck, a *world.HealthAnswer)           // mutants only
 	changes  int                                                                  // how often Apply was called
 	ports    map[world.Place]uint16
 	sessions map[sessionKey]uint16

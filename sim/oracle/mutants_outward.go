@@ -27,8 +27,8 @@ func wherever(when func(q *question) bool, spoil func(q *question)) func() func(
 	})
 }
 
-// lose takes the answer away.
-func lose(q *question) { q.choice, q.mute = nil, q.drop() }
+// chooseNobody takes the answer away.
+func chooseNobody(q *question) { q.choice, q.mute = nil, q.drop() }
 
 // anybody chooses among all ready endpoints, whatever policy and hints say.
 func anybody(q *question) { q.choose(q.front.usable()) }
@@ -68,7 +68,7 @@ var outwardMutants = []Mutant{
 		rule: "a VIP is masqueraded", spoil: after(func(q *question) { q.keptOf(); q.asItCame = false })},
 	{Name: "vip-not-from-nodes", Bug: "a node's own packets to a VIP are not translated", Breaks: []string{"LB-3"},
 		Scenario: "vip", Sentence: "should have answered",
-		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.isNode() }, lose)},
+		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.isNode() }, chooseNobody)},
 	{Name: "balancer-forgotten", Bug: "an address that the load balancer answers itself is translated", Breaks: []string{"LB-4"},
 		Scenario: "vip", Sentence: "which answers itself (ipMode Proxy)",
 		rule: "a load balancer answers itself", spoil: after(func(q *question) {
@@ -77,13 +77,13 @@ var outwardMutants = []Mutant{
 		})},
 	{Name: "vip-needs-nodeport", Bug: "a VIP is translated only where the Service has a NodePort", Breaks: []string{"LB-13"},
 		Scenario: "vip", Sentence: "should have answered",
-		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.service.Object.Spec.Ports[0].NodePort == 0 }, lose)},
+		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.service.Object.Spec.Ports[0].NodePort == 0 }, chooseNobody)},
 	{Name: "first-vip-only", Bug: "of several ingress addresses the first is translated", Breaks: []string{"LB-14"},
 		Scenario: "vip", Sentence: "should have answered",
-		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.flow.To.Addr() != q.front.vips[0] }, lose)},
+		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.flow.To.Addr() != q.front.vips[0] }, chooseNobody)},
 	{Name: "vip-left-to-its-node", Bug: "a VIP that a node has itself is not translated", Breaks: []string{"LB-21"},
 		Scenario: "vip-on-node", Sentence: "should have answered",
-		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.h.node(q.flow.To.Addr()) != nil }, lose)},
+		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && q.h.node(q.flow.To.Addr()) != nil }, chooseNobody)},
 
 	{Name: "ignores-source-ranges", Bug: "loadBalancerSourceRanges restrict nobody", Breaks: []string{"LB-7", "LB-8", "LB-10", "LB-12"},
 		Scenario: "source-ranges", Sentence: "which is in none of the loadBalancerSourceRanges",
@@ -93,24 +93,24 @@ var outwardMutants = []Mutant{
 		rule: "a source that is not let in", spoil: after(func(q *question) { q.mute = q.refusal() })},
 	{Name: "shuts-everybody-out", Bug: "source ranges let nobody in", Breaks: []string{"LB-6", "LB-9"},
 		Scenario: "source-ranges", Sentence: "should have answered",
-		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && len(q.front.ranges) > 0 }, lose)},
+		rule: "a ready endpoint", spoil: wherever(func(q *question) bool { return byVIP(q) && len(q.front.ranges) > 0 }, chooseNobody)},
 	{Name: "reads-ranges-to-the-letter", Bug: "a source range with blanks, or that holds everybody, lets nobody in", Breaks: []string{"LB-11"},
 		Scenario: "source-ranges", Sentence: "should have answered",
 		rule: "a ready endpoint", spoil: wherever(func(q *question) bool {
 			return byVIP(q) && slices.ContainsFunc(q.service.Object.Spec.LoadBalancerSourceRanges, func(r string) bool {
 				return strings.Contains(r, " ") || strings.HasSuffix(r, "/0")
 			})
-		}, lose)},
+		}, chooseNobody)},
 	{Name: "forgets-own-vip", Bug: "a node that calls its own VIP from that address is not let in", Breaks: []string{"LB-9"},
 		Scenario: "vip-on-node", Sentence: "should have answered",
 		rule: "a ready endpoint", spoil: wherever(func(q *question) bool {
 			return byVIP(q) && slices.Contains(q.front.vips, q.self) && !slices.ContainsFunc(q.front.ranges, func(r netip.Prefix) bool { return r.Contains(q.self) }) && len(q.front.ranges) > 0
-		}, lose)},
+		}, chooseNobody)},
 	{Name: "guards-nodeports", Bug: "source ranges are in front of NodePorts too", Breaks: []string{"NP-17"},
 		Scenario: "source-ranges", Sentence: "should have answered",
 		rule: "a ready endpoint", spoil: wherever(func(q *question) bool {
 			return q.by == byNodePort && len(q.front.ranges) > 0 && !slices.ContainsFunc(q.front.ranges, func(r netip.Prefix) bool { return r.Contains(q.self) })
-		}, lose)},
+		}, chooseNobody)},
 
 	{Name: "internal-goes-anywhere", Bug: "internalTrafficPolicy Local is ignored", Breaks: []string{"POL-1", "POL-2", "POL-3", "POL-5", "POL-13", "TERM-4"},
 		Scenario: "internal-local", Sentence: "has internalTrafficPolicy Local",
@@ -147,7 +147,7 @@ var outwardMutants = []Mutant{
 		rule: "a pod that calls itself", spoil: wherever(func(q *question) bool { return !q.inward() }, func(q *question) { q.lost = []world.Outcome{world.Silent} })},
 	{Name: "no-local-terminating", Bug: "policy Local does not fall back to terminating endpoints", Breaks: []string{"TERM-3", "TERM-4", "TERM-5"},
 		Scenario: "terminating-local", Sentence: "should have answered",
-		rule: "a terminating endpoint that still serves", spoil: wherever(func(q *question) bool { return q.local }, lose)},
+		rule: "a terminating endpoint that still serves", spoil: wherever(func(q *question) bool { return q.local }, chooseNobody)},
 	{Name: "holds-the-excluded", Bug: "a client stays with an endpoint that its policy excludes", Breaks: []string{"AFF-7"},
 		Scenario: "affinity-local", Sentence: "which policy or hints exclude now",
 		rule: "a client stays with its endpoint", spoil: func() func(*question, decision) (Reason, bool) {

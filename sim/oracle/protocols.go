@@ -31,7 +31,7 @@ func echoToService(q *question) (Reason, bool) {
 	if !q.echo() || q.service == nil {
 		return Reason{}, false
 	}
-	q.mute = addMissing(q.refusal(), q.lostPacket())
+	q.mute = addMissing(q.lostPacket(), q.refusal()) // silence first: a refusal comes at once
 	q.because = fmt.Sprintf("%s is an address of %s, and proxies translate no echo", q.flow.To.Addr(), q.service.Key)
 	return Reason{"CIP-13", q.because}, true
 }

@@ -19,9 +19,9 @@ func sctpService() *History {
 func protocolCells() []cell {
 	web, none := frontsOf("web-1", "web-2"), frontsOf()
 	return []cell{
-		{"echo to a ClusterIP", web, "pod/client 172.20.0.1/ICMP", "", "or refused; or silent; or unreachable", "CIP-13"},
-		{"echo to a ClusterIP, node", none, "node/node-1 [fd20::1]/ICMP", "", "or denied; or refused; or silent; or unreachable", "CIP-13"},
-		{"echo to an externalIP, outside client", web, "client/laptop 198.51.100.7/ICMP", "", "or refused; or silent; or unreachable", "CIP-13"},
+		{"echo to a ClusterIP", web, "pod/client 172.20.0.1/ICMP", "", "or silent; or unreachable; or refused", "CIP-13"},
+		{"echo to a ClusterIP, node", none, "node/node-1 [fd20::1]/ICMP", "", "or silent; or unreachable; or denied; or refused", "CIP-13"},
+		{"echo to an externalIP, outside client", web, "client/laptop 198.51.100.7/ICMP", "", "or silent; or unreachable; or refused", "CIP-13"},
 		{"echo to a pod", web, "pod/client 10.2.0.2/ICMP", "", "100% 10.2.0.2:0 sees 10.1.0.9", "CIP-14 M-1"},
 		{"echo to a node", web, "pod/client 192.0.2.1/ICMP", "", "100% 192.0.2.1:0 sees 10.1.0.9", "CIP-14 M-5"},
 		{"echo of a node to its pod", web, "node/node-1 [fd01::1]/ICMP", "", "100% [fd01::1]:0 sees 2001:db8::1|link-local", "CIP-14 M-3"},
