@@ -57,6 +57,22 @@ var Mutants = []Mutant{
 	startsEmpty,
 	noHeal,
 	noSecondLookup,
+
+	ignoresLoadBalancers,
+	ignoresIPMode,
+	ignoresRanges,
+	ignoresExternalPolicy,
+	masqueradesLocal,
+	refusesLocally,
+	noShortCircuit,
+	ignoresInternalPolicy,
+	ignoresHints,
+	asksTerminating,
+	ignoresMasqueradeAll,
+	detectsNobody,
+	onlyFirstAddresses,
+	watchesHeadless,
+	keepsNodePortUDP,
 }
 
 // Spoils reports whether the mutant can spoil that proxy.

@@ -28,7 +28,7 @@ var ignoresLoadBalancers = Mutant{
 var ignoresIPMode = Mutant{
 	Name:     "ignores-ip-mode",
 	Breaks:   "LB-4",
-	Scenario: "ip-mode",
+	Scenario: "vip",
 	Peaceful: "myservice",
 	Sentence: "belongs to no Service",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
@@ -146,11 +146,49 @@ var ignoresHints = Mutant{
 var watchesHeadless = Mutant{
 	Name:     "watches-headless",
 	Breaks:   "CIP-17",
-	Scenario: "headless-label",
+	Scenario: "headless-slice",
 	Peaceful: "myservice",
 	Sentence: "has no ready endpoint",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
 		return eachSlice(s, func(o *discoveryv1.EndpointSlice, _ cluster.Key) { delete(o.Labels, corev1.IsHeadlessService) })
+	},
+}
+
+// asksTerminating takes a pod on its way out for any other, and tells load balancers so.
+var asksTerminating = Mutant{
+	Name:     "asks-terminating",
+	Breaks:   "TERM-1",
+	Scenario: "terminating-local",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		return eachEndpoint(s, func(e *discoveryv1.Endpoint) bool {
+			if e.Conditions.Terminating != nil && *e.Conditions.Terminating {
+				e.Conditions.Ready = e.Conditions.Serving
+			}
+			return true
+		})
+	},
+}
+
+// onlyFirstAddresses knows of each node the first address of a family.
+var onlyFirstAddresses = Mutant{
+	Name:     "only-first-addresses",
+	Breaks:   "NP-9",
+	Scenario: "nodeport-addresses",
+	Peaceful: "myservice",
+	Sentence: "should have answered",
+	State: func(s *cluster.Snapshot) *cluster.Snapshot {
+		now := s
+		for n := range s.Nodes() {
+			o := n.Object.DeepCopy()
+			o.Status.Addresses = slices.DeleteFunc(o.Status.Addresses, func(a corev1.NodeAddress) bool {
+				i := slices.IndexFunc(n.Addresses, func(b netip.Addr) bool { return b.String() == a.Address })
+				return i > 0 && slices.ContainsFunc(n.Addresses[:i], func(b netip.Addr) bool { return b.Is4() == n.Addresses[i].Is4() })
+			})
+			now = now.WithNode(o)
+		}
+		return now
 	},
 }
 
@@ -191,7 +229,7 @@ func nodes(edit func(n proxycore.NodeRules) proxycore.NodeRules) func(proxycore.
 var keepsNodePortUDP = Mutant{
 	Name:     "keeps-nodeport-udp",
 	Breaks:   "CT-2",
-	Scenario: "udp-nodeport",
+	Scenario: "udp-fronts",
 	Peaceful: "udp-sender",
 	Sentence: "any more",
 	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return unlessNodePort{inner} },
