@@ -218,7 +218,7 @@ func (w *watched) synced(full bool, err error) {
 		for key := range w.unsaid {
 			s.Checks[key] = w.checks[key]
 		}
-		clear(w.unsaid)
+		w.unsaid = map[cluster.Key]bool{} // a map that was large once stays slow to go through
 	}
 	for _, o := range w.observers {
 		o.Synced(s)

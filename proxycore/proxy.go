@@ -111,6 +111,11 @@ func (p *Proxy) clean(ctx context.Context) error {
 				for _, e := range r.Pool.Endpoints {
 					keep[f] = append(keep[f], e.AddrPort)
 				}
+				if r.Local != nil { // it may have one that terminates, where the pool has ready ones elsewhere (TERM-5)
+					for _, e := range r.Local.Endpoints {
+						keep[f] = append(keep[f], e.AddrPort)
+					}
+				}
 			}
 		}
 		began, already := time.Now(), deletedBy(p.cleaner)

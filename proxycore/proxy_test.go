@@ -323,6 +323,28 @@ func TestAFailureIsHealedByAFullChange(t *testing.T) {
 	}
 }
 
+// Under policy Local an outside client may be with an endpoint of this node that terminates, while ready ones are elsewhere:
+// its entry is as good as theirs.
+func TestCleanKeepsLocalEndpoints(t *testing.T) {
+	c := &cleaned{}
+	p := New(Config{Node: "n1"}, &recorder{}, c)
+	svc := service("a", "10.96.0.1", 1, 53)
+	svc.Spec.Ports[0].Protocol = corev1.ProtocolUDP
+	svc.Spec.ExternalIPs = []string{"203.0.113.7"}
+	svc.Spec.ExternalTrafficPolicy = corev1.ServiceExternalTrafficPolicyLocal
+	svc.Spec.Type = corev1.ServiceTypeNodePort
+	udp := slice("a", "a", "IPv4", "p53", 1, "10.0.0.1@n1", "10.0.0.2@n2")
+	udp.Ports[0].Protocol = new(corev1.ProtocolUDP)
+	udp.Endpoints[0].Conditions.Ready, udp.Endpoints[0].Conditions.Serving, udp.Endpoints[0].Conditions.Terminating = new(false), new(true), new(true)
+	if err := p.Apply(context.Background(), (*cluster.Snapshot)(nil).WithService(svc).WithSlice(udp)); err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprint(c.asked[0][Front{netip.MustParseAddr("203.0.113.7"), cluster.UDP, 53}])
+	if want := "[10.0.0.2:1 10.0.0.1:1]"; got != want {
+		t.Errorf("kept at the externalIP: %s, want %s", got, want)
+	}
+}
+
 // The work of Apply does not depend on the number of Services.
 func BenchmarkApply(b *testing.B) {
 	for _, n := range []int{1000, 30000} {

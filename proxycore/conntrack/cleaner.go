@@ -46,31 +46,37 @@ func New(netns int) (*Cleaner, error) {
 
 // Clean deletes the UDP entries to each front whose answers come from none of the addresses given for it. An entry that
 // was never translated answers from the front itself, so it goes too: it was made while the front had no endpoint, and
-// would hide the endpoints that it has now. One dump serves all fronts of a family.
+// would hide the endpoints that it has now. Entries in a zone are somebody else's: no proxy's rules make one.
 func (c *Cleaner) Clean(ctx context.Context, keep map[proxycore.Front][]netip.AddrPort) error {
 	fronts := make(map[netip.AddrPort][]netip.AddrPort, len(keep))
-	var need [2]bool
+	var of4, of6 []netip.AddrPort
 	for f, to := range keep {
-		if f.Proto == cluster.UDP {
-			fronts[netip.AddrPortFrom(f.Addr, f.Port)] = to
-			need[0], need[1] = need[0] || f.Addr.Is4(), need[1] || f.Addr.Is6()
+		if f.Proto != cluster.UDP {
+			continue
+		}
+		at := netip.AddrPortFrom(f.Addr, f.Port)
+		fronts[at] = to
+		if f.Addr.Is4() {
+			of4 = append(of4, at)
+		} else {
+			of6 = append(of6, at)
 		}
 	}
 	var errs []error
-	for i, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if !need[i] {
-			continue
-		}
-		list, err := c.dump(ctx, family, unix.IPPROTO_UDP)
+	for _, family := range []struct {
+		number uint8
+		fronts []netip.AddrPort
+	}{{unix.AF_INET, of4}, {unix.AF_INET6, of6}} {
+		list, err := c.entriesTo(ctx, family.number, family.fronts)
 		if err != nil {
 			return err
 		}
 		for _, e := range list {
 			to, ours := fronts[e.OrigDst]
-			if !ours || slices.Contains(to, e.ReplySrc) {
+			if !ours || e.zone != nil || slices.Contains(to, e.ReplySrc) {
 				continue
 			}
-			if err := c.remove(ctx, family, e); err != nil {
+			if err := c.remove(ctx, family.number, e); err != nil {
 				errs = append(errs, err)
 			}
 		}
@@ -78,21 +84,44 @@ func (c *Cleaner) Clean(ctx context.Context, keep map[proxycore.Front][]netip.Ad
 	return errors.Join(errs...)
 }
 
+// fewFronts are asked for one by one: the kernel goes through its table as often, but writes down what it is asked for only,
+// which is what takes the time.
+const fewFronts = 8
+
+// entriesTo lists the UDP entries to these fronts of one family, and of many fronts all UDP entries of the family.
+func (c *Cleaner) entriesTo(ctx context.Context, family uint8, fronts []netip.AddrPort) (list []Entry, err error) {
+	if len(fronts) > fewFronts {
+		return c.dump(ctx, family, unix.IPPROTO_UDP, nil)
+	}
+	for _, f := range fronts {
+		filter, err := onlyTo(f)
+		if err != nil {
+			return nil, err
+		}
+		some, err := c.dump(ctx, family, unix.IPPROTO_UDP, filter)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, some...)
+	}
+	return list, nil
+}
+
 // Entries lists the entries of a protocol, 0 for all, of both families.
 func (c *Cleaner) Entries(ctx context.Context, proto uint8) ([]Entry, error) {
-	four, err := c.dump(ctx, unix.AF_INET, proto)
+	four, err := c.dump(ctx, unix.AF_INET, proto, nil)
 	if err != nil {
 		return nil, err
 	}
-	six, err := c.dump(ctx, unix.AF_INET6, proto)
+	six, err := c.dump(ctx, unix.AF_INET6, proto, nil)
 	return append(four, six...), err
 }
 
-// dump asks for all entries of a family and picks those of the protocol. Never for a single one: that request is not
+// dump asks for all entries of a family that a filter lets through, and picks those of the protocol. Never for a single one: that request is not
 // answered in a way that mdlayher/netlink notices the end of.
-func (c *Cleaner) dump(ctx context.Context, family, proto uint8) ([]Entry, error) {
+func (c *Cleaner) dump(ctx context.Context, family, proto uint8, filter []byte) ([]Entry, error) {
 	for range dumpTries {
-		answer, err := c.ask(ctx, getEntry, netlink.Dump, family, nil)
+		answer, err := c.ask(ctx, getEntry, netlink.Dump, family, filter)
 		if err != nil {
 			return nil, fmt.Errorf("list conntrack entries: %w", err)
 		}

@@ -75,12 +75,14 @@ func TestClean(t *testing.T) {
 			ip6 daddr fd00:96::1 udp dport 53 udp sport 4001 dnat ip6 to [fd00:244::1]:5353
 			ip6 daddr fd00:96::1 udp dport 53 udp sport 4002 dnat ip6 to [fd00:244::2]:5353
 		}
+		chain zoned { type filter hook output priority -300; udp sport 4005 ct zone set 7; }
 		}
 `)
 	for _, from := range []string{"10.1.1.1:4001", "10.1.1.1:4002", "10.1.1.1:4003"} {
 		send(t, ns, from, "10.96.0.1:53")
 	}
 	send(t, ns, "10.1.1.1:4001", "10.96.0.1:54")
+	send(t, ns, "10.1.1.1:4005", "10.96.0.1:53") // in a zone of somebody else's
 	send(t, ns, "10.1.1.1:4001", "10.96.0.2:53")
 	send(t, ns, "[fd00:1::1]:4001", "[fd00:96::1]:53")
 	send(t, ns, "[fd00:1::1]:4002", "[fd00:96::1]:53")
@@ -93,9 +95,10 @@ func TestClean(t *testing.T) {
 	other := []string{
 		"UDP 10.1.1.1:4001 → 10.96.0.1:54, answered by 10.96.0.1:54 to 10.1.1.1:4001",
 		"UDP 10.1.1.1:4001 → 10.96.0.2:53, answered by 10.244.1.2:5353 to 10.1.1.1:4001",
+		"UDP 10.1.1.1:4005 → 10.96.0.1:53, answered by 10.96.0.1:53 to 10.1.1.1:4005",
 	}
-	if got := entries(t, c); len(got) != 7 {
-		t.Fatalf("before: %d entries, want 7:\n%s", len(got), strings.Join(got, "\n"))
+	if got := entries(t, c); len(got) != 8 {
+		t.Fatalf("before: %d entries, want 8:\n%s", len(got), strings.Join(got, "\n"))
 	}
 	front := func(a string, p cluster.Proto) proxycore.Front {
 		v := netip.MustParseAddrPort(a)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
 
 	"svclab/proxycore/cluster"
 )
@@ -22,6 +23,7 @@ const (
 	ctaTimeout    = 7
 	ctaID         = 12
 	ctaZone       = 18
+	ctaFilter     = 25
 
 	ctaTupleIP    = 1
 	ctaTupleProto = 2
@@ -34,6 +36,11 @@ const (
 	ctaProtoNum     = 1
 	ctaProtoSrcPort = 2
 	ctaProtoDstPort = 3
+
+	ctaFilterOrigFlags = 1
+
+	// net/netfilter/nf_internals.h: CTA_FILTER_F_CTA_IP_DST, …_PROTO_NUM, …_PROTO_DST_PORT.
+	filterIPDst, filterProto, filterDstPort = 1 << 1, 1 << 3, 1 << 5
 )
 
 // Bits of Entry.Status (linux/netfilter/nf_conntrack_common.h, enum ip_conntrack_status).
@@ -83,6 +90,33 @@ func parse(body []byte) (e Entry, ok bool) {
 		}
 	}
 	return e, e.OrigSrc.Addr().IsValid() && e.ReplySrc.Addr().IsValid()
+}
+
+// onlyTo asks a dump for the UDP entries to one address and port; in IPv6 to the port at any address, since the kernel takes
+// equal IPv6 addresses for different ones here (seen on 6.18). Kernels before 5.8 ignore it and send everything.
+func onlyTo(front netip.AddrPort) ([]byte, error) {
+	flags := uint32(filterProto | filterDstPort)
+	e := netlink.NewAttributeEncoder()
+	e.Nested(ctaTupleOrig, func(e *netlink.AttributeEncoder) error {
+		if front.Addr().Is4() {
+			flags |= filterIPDst
+			e.Nested(ctaTupleIP, func(e *netlink.AttributeEncoder) error {
+				e.Bytes(ctaIPv4Dst, front.Addr().AsSlice())
+				return nil
+			})
+		}
+		e.Nested(ctaTupleProto, func(e *netlink.AttributeEncoder) error {
+			e.Uint8(ctaProtoNum, unix.IPPROTO_UDP)
+			e.Bytes(ctaProtoDstPort, binary.BigEndian.AppendUint16(nil, front.Port()))
+			return nil
+		})
+		return nil
+	})
+	e.Nested(ctaFilter, func(e *netlink.AttributeEncoder) error {
+		e.Uint32(ctaFilterOrigFlags, flags)
+		return nil
+	})
+	return e.Encode()
 }
 
 func tuple(b []byte) (proto uint8, src, dst netip.AddrPort) {

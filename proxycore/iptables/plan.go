@@ -36,7 +36,7 @@ func (p *plan) last(table string) *[]unit {
 
 // compare says how to get from the old rules to the new ones.
 func compare(old, now layout) (p plan) {
-	home := homes(old, now)
+	home, root := homes(old, now)
 	units := map[any]*[2]unit{} // writes, and after them deletions; of a group in nat, of a front in mangle
 	var services, fronts []*[2]unit
 	in := func(list *[]*[2]unit, key any) *[2]unit {
@@ -54,8 +54,7 @@ func compare(old, now layout) (p plan) {
 		ops := write(at.chain, b.rules)
 		switch at.table {
 		case nat:
-			g, _ := home(item{to: at.chain, place: at})
-			u := in(&services, g)
+			u := in(&services, root(b.group))
 			u[0] = append(u[0], ops...)
 		case mangle:
 			u := in(&fronts, b.front)
@@ -132,15 +131,15 @@ func compare(old, now layout) (p plan) {
 	return p
 }
 
-// homes says to which group's unit a rule of nat belongs, if any. A front that moved from one Service to another, and chains
-// that got another owner, tie the units of both together.
-func homes(old, now layout) func(item) (group, bool) {
+// homes says to which group's unit a rule of nat belongs, if any, and which group's unit is that of a group. A front that
+// moved from one Service to another, and chains that got another owner, tie the units of both together.
+func homes(old, now layout) (home func(item) (group, bool), root func(group) group) {
 	fronts := map[proxycore.Front]group{}
 	for _, it := range now.items {
 		fronts[it.front] = it.group
 	}
 	tied := map[group]group{}
-	root := func(g group) group {
+	root = func(g group) group {
 		for {
 			up, ok := tied[g]
 			if !ok {
@@ -149,7 +148,7 @@ func homes(old, now layout) func(item) (group, bool) {
 			g = up
 		}
 	}
-	find := func(it item) (g group, ok bool) {
+	home = func(it item) (g group, ok bool) {
 		g, ok = fronts[it.front]
 		if b, led := now.bodies[place{nat, it.to}]; led && it.table == nat {
 			if ok && root(g) != root(b.group) {
@@ -160,9 +159,9 @@ func homes(old, now layout) func(item) (group, bool) {
 		return root(g), ok
 	}
 	for _, it := range old.items {
-		find(it)
+		home(it)
 	}
-	return find
+	return home, root
 }
 
 func rest(have map[string][]int) func(yield func(int) bool) {

@@ -76,30 +76,30 @@ COMMIT
 -A SVCLAB -m mark --mark 0x1000/0x1000 -m addrtype ! --src-type LOCAL -g SVCLAB-OUTSIDE
 -A SVCLAB -j SVCLAB-NEAR
 -A SVCLAB -j MARK --set-xmark 0x0/0x1000
-:SVCLAB-STICKY - [0:0]
--A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
--A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
--A SVCLAB-STICKY -p sctp -m statistic --mode random --probability 0.50000000000 -m recent --set --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
--A SVCLAB-STICKY -p sctp -m recent --set --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
-:SVCLAB-LOCAL - [0:0]
--A SVCLAB-LOCAL -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/local:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
--A SVCLAB-LOCAL -p tcp -m comment --comment "default/local:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
 :SVCLAB-MASQ - [0:0]
 -A SVCLAB-MASQ -j MARK --set-xmark 0x0/0x1000
 -A SVCLAB-MASQ -j MASQUERADE --random-fully
-:SVCLAB-WEB - [0:0]
--A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.33333333349 -m comment --comment "default/web:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
--A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/web:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
--A SVCLAB-WEB -p tcp -m comment --comment "default/web:http -> 10.244.2.2:8080" -j DNAT --to-destination 10.244.2.2:8080
 :SVCLAB-OUTSIDE - [0:0]
 -A SVCLAB-OUTSIDE -j MARK --set-xmark 0x0/0x1000
 -A SVCLAB-OUTSIDE -j SVCLAB-FAR
 :SVCLAB-PODS - [0:0]
 -A SVCLAB-PODS -s 10.244.0.0/16 -j MARK --set-xmark 0x0/0x1000
 -A SVCLAB-PODS -s 10.250.0.0/16 -j MARK --set-xmark 0x0/0x1000
+:SVCLAB-STICKY - [0:0]
+-A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
+-A SVCLAB-STICKY -p sctp -m recent --update --seconds 60 --reap --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
+-A SVCLAB-STICKY -p sctp -m statistic --mode random --probability 0.50000000000 -m recent --set --name LIST-1 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.1:9" -j DNAT --to-destination 10.244.2.1:9
+-A SVCLAB-STICKY -p sctp -m recent --set --name LIST-2 --mask 255.255.255.255 --rsource -m comment --comment "default/sticky:http -> 10.244.2.2:9" -j DNAT --to-destination 10.244.2.2:9
+-A SVCLAB-EXTERNAL -d 10.96.0.3/32 -p sctp -m sctp --dport 80 -m comment --comment "default/sticky:http" -j SVCLAB-STICKY
+:SVCLAB-LOCAL - [0:0]
+-A SVCLAB-LOCAL -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/local:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
+-A SVCLAB-LOCAL -p tcp -m comment --comment "default/local:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
 -A SVCLAB-NEAR -d 192.168.7.1/32 -p tcp -m tcp --dport 30081 -m comment --comment "default/local:http" -j SVCLAB-LOCAL
 -A SVCLAB-FAR -d 192.168.7.1/32 -p tcp -m tcp --dport 30081 -m comment --comment "default/local:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
--A SVCLAB-EXTERNAL -d 10.96.0.3/32 -p sctp -m sctp --dport 80 -m comment --comment "default/sticky:http" -j SVCLAB-STICKY
+:SVCLAB-WEB - [0:0]
+-A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.33333333349 -m comment --comment "default/web:http -> 10.244.1.2:8080" -j DNAT --to-destination 10.244.1.2:8080
+-A SVCLAB-WEB -p tcp -m statistic --mode random --probability 0.50000000000 -m comment --comment "default/web:http -> 10.244.2.1:8080" -j DNAT --to-destination 10.244.2.1:8080
+-A SVCLAB-WEB -p tcp -m comment --comment "default/web:http -> 10.244.2.2:8080" -j DNAT --to-destination 10.244.2.2:8080
 -A SVCLAB-CLUSTER -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -m comment --comment "default/web:http" -j SVCLAB-WEB
 -A SVCLAB-EXTERNAL -d 192.168.7.1/32 -p tcp -m tcp --dport 30080 -m comment --comment "default/web:http" -j SVCLAB-WEB
 -A SVCLAB-CLUSTER -d 10.96.0.2/32 -p udp -m udp --dport 53 -m comment --comment "default/one:http -> 10.244.1.2:53" -j DNAT --to-destination 10.244.1.2:53
@@ -172,6 +172,24 @@ func TestMovedFrontsAreNotTorn(t *testing.T) {
 	p := compare(old.all(), now.all())
 	if len(p.nat) != 1 || len(p.reject)+len(p.respect) != 0 {
 		t.Errorf("%d units, want 1:\n%s", len(p.nat), text(p, 1))
+	}
+}
+
+// Services that have nothing to do with one another are cut apart, of whatever kind they are.
+func TestCut(t *testing.T) {
+	old, now := sideWith(proxycore.NodeRules{}), sideWith(*podCIDRs("10.244.0.0/16"))
+	for i := range 100 {
+		for k, kind := range []string{"", "all", "all from=10.0.0.0/8 from=172.16.0.0/12", "local drop", "local 10.244.2.1:80"} {
+			now.put(route(fmt.Sprintf("web-%d-%d 10.96.%d.%d:80/TCP here=10.244.2.1:80 10.244.2.2:80 %s", k, i, k, i, kind)))
+		}
+	}
+	for _, way := range [][2]*side{{old, now}, {now, old}} {
+		p := compare(way[0].all(), way[1].all())
+		for _, in := range p.restores(30) {
+			if n := strings.Count(in, "\n") - 2; n > 30 {
+				t.Errorf("a restore of %d operations:\n%.300s", n, in)
+			}
+		}
 	}
 }
 

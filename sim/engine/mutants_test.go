@@ -88,6 +88,14 @@ func (w momentary) Flush(ctx context.Context, nodes []string) error {
 	return nil
 }
 
+// CheckHealth is asked of the model and its mutants only.
+func (w momentary) CheckHealth(ctx context.Context, c world.HealthCheck) (world.HealthAnswer, error) {
+	time.Sleep(moment)
+	return w.World.(world.HealthChecker).CheckHealth(ctx, c)
+}
+
+func (w momentary) HealthInForce() bool { return w.World.(world.HealthChecker).HealthInForce() }
+
 // Barrier is always reached: Apply is one.
 func (momentary) Barrier(context.Context) error { return nil }
 

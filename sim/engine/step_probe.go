@@ -50,6 +50,9 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 	r.settling = nil
 	for sent := 0; !s.Done(time.Now()); {
 		for _, q := range questions {
+			if s.Done(time.Now()) { // the one before took its time
+				break
+			}
 			f := r.flow(p, q)
 			expected := oracle.Latest(r.history, f) // before sending: a session's own answer must not be its excuse
 			o, err := r.send(ctx, f, expected, false)

@@ -47,6 +47,13 @@ var mutantsOfSockets = []Mutant{
 	{Name: "external-sockets-stick", Bug: "entries to an address from outside are not cleaned, since they do not have the ClusterIP", Breaks: []string{"CT-3"},
 		Scenario: "udp-fronts", Sentence: "it moves to a current one",
 		rule: "a UDP socket moves", spoil: where("CT-3", func(q *question) { q.keep() })},
+	{Name: "local-sockets-stick", Bug: "with internalTrafficPolicy Local entries are kept while the Service has endpoints somewhere", Breaks: []string{"POL-15"},
+		Scenario: "udp-local", Sentence: "it moves to a current one",
+		rule: "a UDP socket moves", spoil: after(func(q *question) {
+			if q.front.internalLocal {
+				q.keep()
+			}
+		})},
 	{Name: "early-sockets-starve", Bug: "the entry that a socket made before there was an endpoint is not deleted", Breaks: []string{"CT-5", "TERM-13"},
 		Scenario: "udp-early", Sentence: "now there is an endpoint",
 		rule: "a UDP socket starts to work", spoil: where("CT-5", drop)},

@@ -33,6 +33,13 @@ var mutantsOfSources = []Mutant{
 	{Name: "nodeport-not-for-node", Bug: "a node's own call to its NodePort is not translated back", Breaks: []string{"NP-4"},
 		Scenario: "nodeport", Sentence: "silent for",
 		rule: "a NodePort is masqueraded", spoil: where("NP-4", losePacket)},
+	{Name: "nodeports-of-one-family", Bug: "a NodePort is not translated back in IPv6", Breaks: []string{"FAM-4"},
+		Scenario: "nodeport", Sentence: "silent for", Family: "ipv6",
+		rule: "a NodePort is masqueraded", spoil: after(func(q *question) {
+			if !q.at.Addr().Is4() {
+				losePacket(q)
+			}
+		})},
 	{Name: "masquerades-between-nodes", Bug: "what a pod sends to another node is masqueraded", Breaks: []string{"M-1"},
 		Scenario: "pod-network", Sentence: "directly, so its own address is kept",
 		rule: "no Service, no translation", spoil: where("M-1", func(q *question) { q.ofNode(q.home) })},

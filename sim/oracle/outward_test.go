@@ -234,6 +234,8 @@ func balancerCells() (cells []cell) {
 	add(s, "one without hint", podIn, "", podSeen, "TOPO-4 CIP-2 CIP-1")
 	s.endpoints = []string{"10.1.0.1 zone:a", "10.2.0.2 node:node-2"}
 	add(s, "one for a zone, one for a node", podIn, "", podSeen, "TOPO-4 CIP-2 CIP-1")
+	s.endpoints = []string{"10.1.0.1", "10.2.0.2 node:node-1"}
+	add(s, "one without hint, one for the node", podIn, "", podSeen, "TOPO-4 CIP-2 CIP-1")
 	s.endpoints = []string{"10.1.0.1 zone:a", "10.2.0.2 zone:b", "10.2.0.3 serving"}
 	add(s, "an unready one without hint", podIn, "", "100% 10.1.0.1:5000 sees 10.1.0.9", "TOPO-6 CIP-2")
 	s.endpoints = []string{"10.1.0.1 zone:b serving", "10.2.0.2 zone:b"}

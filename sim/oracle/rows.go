@@ -156,6 +156,7 @@ var inwardRows = []Row{
 	{"FAM-1", "Each address of a Service with two families leads to endpoints of its own family.", "dual_stack.go (e2e):439", ""},
 	{"FAM-2", "A Service of one family is not there in the other.", "dual_stack.go (e2e):257; pkg/proxy/servicechangetracker_test.go:105", ""},
 	{"FAM-3", "Where endpoints are of one family only, the other family's address refuses.", "pkg/proxy/endpointslicecache_test.go", ""},
+	{"FAM-4", "NodePorts are in IPv6 as in IPv4, and so are policies and source ranges; localhost is not.", "nft_test:888; ipvs_test:866", ""},
 	{"FAM-5", "A pod answers at both of its addresses.", "dual_stack.go (e2e):170", ""},
 	{"SRC-7", "However many flows are masqueraded at once, none is lost.", "ipt_test:2598 (random-fully)", ""},
 	{"SRC-8", "Where a node's own address is seen, it is that of the interface towards the server: to its own pod it may be a link-local one.",

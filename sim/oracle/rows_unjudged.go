@@ -21,11 +21,8 @@ var NotJudged = []Unjudged{
 	{"EXT-8", "Packets to externalIPs from bridge ports are exempt.", "mode ipvs only", false},
 
 	{"LB-5", "An ingress with a hostname only has no rules.", "a name is not an address: there is nothing to call", true},
-	{"LB-15", "The health-check NodePort says whether the node has endpoints.", "HTTP, tested in proxycore/health", false},
 	{"LB-16", "Packets to the health-check NodePort pass a firewall with INPUT policy DROP.", "no scenario sets the node's own firewall", true},
-	{"LB-17", "With terminating endpoints only, the health-check NodePort says 503.", "HTTP, tested in proxycore/health", false},
 	{"LB-18", "With a stale proxy, the health-check NodePort says 503.", "HTTP, tested in proxycore/health", false},
-	{"LB-19", "The health-check NodePort is served where NodePorts are.", "HTTP, tested in proxycore/health", false},
 
 	{"POL-16", "A metric counts fronts with policy Local and no local endpoint.", "a metric, tested in proxycore/metrics", false},
 
@@ -33,8 +30,6 @@ var NotJudged = []Unjudged{
 
 	{"TOPO-12", "The controller computes hints from the annotation topology-mode.", "the control plane's: needs CPUs per zone", false},
 
-	{"FAM-4", "NodePorts, policies and source ranges in IPv6 are as in IPv4, but for localhost.",
-		"every scenario is run in both families, so the rows for these are judged in IPv6 as well", false},
 	{"FAM-6", "There is no route_localnet, nor a rule about loopback addresses, in IPv6.", "the absence of a rule: mode iptables", true},
 
 	{"SRC-6", "The mark for masquerade is one bit, and is cleared afterwards.", "marks are not on the wire; tests of the dumps look for them", true},

@@ -219,3 +219,61 @@ func TestSessionSentences(t *testing.T) {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
+
+// An open connection is as it was translated when it was opened, whatever becomes of the policy; a new one follows it.
+func TestAPolicyLeavesConnectionsAlone(t *testing.T) {
+	local, anywhere := setup{service: outside, endpoints: []string{"10.1.0.1"}}.history(), setup{endpoints: []string{"10.1.0.1"}}.history()
+	f := flow(laptopVIP)
+	f.Session = "s"
+	o := answered("10.1.0.1:5000", "203.0.113.7")
+	o.At = at(1)
+	local.Observe(f, o)
+	local.since(anywhere.last.state, 2)
+	kept := answered("10.1.0.1:5000", "203.0.113.7")
+	if err := Expect(local, f, at(3), at(3)).Permits(kept); err != nil {
+		t.Errorf("the open connection: %v", err)
+	}
+	f.Session = ""
+	want := "pod/web-1 saw client/laptop's address 203.0.113.7, but should have seen node/node-1's address 192.0.2.1 or node/node-1's address 192.0.2.11: " +
+		"198.51.100.9 is a load balancer's VIP, so the first node on the way, node/node-1, translates it and puts its own address in place, whoever calls"
+	if err := Expect(local, f, at(3), at(3)).Permits(kept); err == nil || err.Error() != want {
+		t.Errorf("a new one: got  %v\nwant %s", err, want)
+	}
+}
+
+// What a wrong answer is told where policy or a wrong way is the reason.
+func TestOutwardSentences(t *testing.T) {
+	for _, c := range []struct {
+		name, flow string
+		setup      setup
+		saw        world.Observation
+		want       string
+	}{
+		{"another node's endpoint", laptopNP, setup{service: outside, endpoints: []string{"10.1.0.1", "10.2.0.2"}}, answered("10.2.0.2:5000", "203.0.113.7"),
+			"answered by pod/web-2 (10.2.0.2:5000), but pod/web-1 should have answered: " +
+				"default/myservice:80 has externalTrafficPolicy Local, and client/laptop comes from outside: only endpoints on node/node-1 count"},
+		{"refused without a local one", laptopNP, setup{service: outside, endpoints: []string{"10.2.0.2"}}, world.Observation{Outcome: world.Refused},
+			"refused by ICMP, but should have met silence: default/myservice:80 has externalTrafficPolicy Local, and client/laptop comes from outside: " +
+				"only endpoints on node/node-1 count, and there is none, though there is elsewhere: the packet is dropped, not refused"},
+		{"a range", podVIP, setup{service: from("203.0.113.0/24"), endpoints: []string{"10.1.0.1"}}, answered("10.1.0.1:5000", "192.0.2.1"),
+			"answered by pod/web-1 (10.1.0.1:5000), but should have met silence: " +
+				"pod/client calls with 10.1.0.9, which is in none of the loadBalancerSourceRanges of default/myservice:80: the packet is dropped"},
+		{"a hint", podIn, setup{endpoints: []string{"10.1.0.1 zone:a", "10.2.0.2 zone:b"}}, answered("10.2.0.2:5000", "10.1.0.9"),
+			"answered by pod/web-2 (10.2.0.2:5000), but pod/web-1 should have answered: by their hints the others are not for zone a, where node/node-1 is"},
+		{"an answer that finds no way back", laptopIn, setup{endpoints: []string{"10.2.0.2"}, settings: cluster.Settings{DetectLocalMode: cluster.DetectNone}},
+			answered("10.2.0.2:5000", "192.0.2.1"),
+			"answered by pod/web-2 (10.2.0.2:5000), but should have met silence: node/node-1 cannot tell pods from others, so the source is kept, " +
+				"and what pod/web-2 answers does not come back by that node: the client does not know it"},
+		{"an address without NodePorts", "client/laptop 192.0.2.11:30080/TCP", setup{endpoints: []string{"10.1.0.1"}}, answered("10.1.0.1:5000", "192.0.2.1"),
+			"answered by pod/web-1 (10.1.0.1:5000), but should have been reset: 192.0.2.11:30080 is a NodePort of default/myservice:80, " +
+				"but 192.0.2.11 is no primary address of node/node-1, and nothing is said of nodePortAddresses: node/node-1 is asked itself, " +
+				"and node/node-1 does not listen on port 30080/TCP"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := Expect(c.setup.history(), flow(c.flow), at(1), at(1)).Permits(c.saw)
+			if err == nil || err.Error() != c.want {
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
+}
