@@ -91,7 +91,7 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 const breath = 5 * time.Millisecond
 
 func (r *run) flow(p *scenario.Probe, q question) world.Flow {
-	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto, Size: p.Size}
+	return world.Flow{From: q.from, Session: p.Session, Via: p.Via, To: q.to, Proto: q.proto, Size: p.Size, Stray: p.Fault == scenario.OutOfWindow}
 }
 
 // send sends one flow, waiting no longer than its expectation deserves.

@@ -11,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"svclab/nsnet"
 	"svclab/nsnet/nstest"
 	"svclab/proxycore/cluster"
 	"svclab/sim/lab"
@@ -99,7 +100,12 @@ func openOf(t *testing.T, proxy string, top *world.Topology) *lab.Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := lab.Open(t.Context(), lab.Options{Topology: top, Proxy: p.Opener(top)})
+	return openWith(t, top, p.Opener(top))
+}
+
+func openWith(t *testing.T, top *world.Topology, proxy func(*world.Host, *nsnet.NS) (lab.NodeProxy, error)) *lab.Lab {
+	t.Helper()
+	l, err := lab.Open(t.Context(), lab.Options{Topology: top, Proxy: proxy})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,6 +66,7 @@ func TestFlowsThatCannotBe(t *testing.T) {
 		{world.Flow{To: vip, Proto: cluster.SCTP, Size: 3000}, "an INIT has no payload, so no size"},
 		{world.Flow{To: vip, Proto: cluster.ICMP}, "an echo has neither size nor port"},
 		{world.Flow{To: netip.AddrPortFrom(pod, 0), Proto: cluster.ICMP, Size: 3000}, "an echo has neither size nor port"},
+		{world.Flow{To: vip, Proto: cluster.UDP, Stray: true}, "only TCP has a window"},
 		{world.Flow{To: vip, Proto: 47}, "this lab sends TCP, UDP, SCTP and ICMP"},
 	} {
 		tt.flow.From = client

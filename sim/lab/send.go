@@ -93,6 +93,9 @@ func (l *Lab) ask(ctx context.Context, s *socket, f world.Flow, fresh bool) (wor
 		wait = patience
 	}
 	word := strconv.FormatUint(words.Add(1), 36)
+	if f.Stray {
+		word = strayMark + word
+	}
 	o := world.Observation{Client: s.local, At: time.Now()}
 	deadline := o.At.Add(wait)
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strings"
 
+	"svclab/nsnet"
 	"svclab/proxycore/cluster"
 	"svclab/sim/world"
 )
@@ -37,7 +39,7 @@ func (l *Lab) listen(h *world.Host, at netip.AddrPort, proto cluster.Proto) erro
 			return err
 		}
 		l.servers = append(l.servers, ln)
-		go serveTCP(ln)
+		go serveTCP(ns, ln)
 	case cluster.UDP:
 		c, err := ns.ListenUDP(at)
 		if err != nil {
@@ -60,20 +62,20 @@ func (l *Lab) listen(h *world.Host, at netip.AddrPort, proto cluster.Proto) erro
 	return nil
 }
 
-func serveTCP(ln net.Listener) {
+func serveTCP(ns *nsnet.NS, ln *net.TCPListener) {
 	for {
-		c, err := ln.Accept()
+		c, err := ln.AcceptTCP()
 		if err != nil {
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			continue // the client was gone before it was accepted, or descriptors are short for a moment
 		}
-		go answerTCP(c)
+		go answerTCP(ns, c)
 	}
 }
 
-func answerTCP(c net.Conn) {
+func answerTCP(ns *nsnet.NS, c *net.TCPConn) {
 	defer c.Close()
 	server := c.LocalAddr().(*net.TCPAddr).AddrPort()
 	source := c.RemoteAddr().(*net.TCPAddr).AddrPort()
@@ -84,7 +86,7 @@ func answerTCP(c net.Conn) {
 			return
 		}
 		word, ok := whole(line, requestFields)
-		if !ok {
+		if !ok || strings.HasPrefix(word, strayMark) && strayFrom(ns, c) != nil {
 			return
 		}
 		if _, err := io.WriteString(c, padded(answer(word, unmap(server), unmap(source)), len(line))); err != nil {

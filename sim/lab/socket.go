@@ -109,9 +109,13 @@ func (l *Lab) newSocket(p *place, f world.Flow) (*socket, error) {
 
 // kind is what socket(2) is asked for.
 func (p *place) kind(f world.Flow) (typ, proto int, err error) {
-	switch f.Proto {
-	case cluster.TCP:
+	switch {
+	case f.Stray && f.Proto != cluster.TCP:
+		return 0, 0, errors.New("only TCP has a window")
+	case f.Proto == cluster.TCP:
 		return unix.SOCK_STREAM, 0, nil
+	}
+	switch f.Proto {
 	case cluster.UDP:
 		return unix.SOCK_DGRAM, 0, nil
 	case cluster.SCTP:

@@ -14,6 +14,8 @@ var protocolRows = []Row{
 		"Refused (nftables) or routed on as if there were no Service (iptables). Mode ipvs answers it, as the node has the address; that is none of svclab's proxies, and is told as wrong."},
 	{"CIP-29", "Requests and answers of any size pass through a Service whole: a datagram in fragments is translated as one.",
 		"net:448, 458 (2000 bytes)", ""},
+	{"CT-14", "With nf_conntrack_tcp_be_liberal, as the lab's nodes have it, a segment far above its receiver's window is valid, is translated as all others, and does the connection no harm.",
+		"ipt_test:2551; conntrack (e2e):552; kubernetes/kubernetes#74839", ""},
 	{"NP-18", "A NodePort may be of SCTP, and is then as one of TCP.", "ipvs_test:314; net:219 (skipped upstream)", ""},
 	{"M-13", "Requests and answers larger than an MTU survive, also where the way between nodes is narrower than pods know: who sent too much is told by ICMP.",
 		"net:448, 458; RFC 1191, RFC 8201", ""},
@@ -56,6 +58,13 @@ var mutantsOfProtocols = []Mutant{
 		Scenario: "narrow-underlay", Sentence: "silent for",
 		twist: always(func(f world.Flow, o *world.Observation) {
 			if f.Proto == cluster.TCP && f.Size > ethernet {
+				o.Outcome = world.Silent
+			}
+		})},
+	{Name: "strict-windows", Bug: "a segment above the window is not translated, and the client resets what it never opened", Breaks: []string{"CT-14"},
+		Scenario: "out-of-window", Sentence: "silent for",
+		twist: always(func(f world.Flow, o *world.Observation) {
+			if f.Stray && o.Server != f.To {
 				o.Outcome = world.Silent
 			}
 		})},

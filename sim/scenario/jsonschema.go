@@ -89,6 +89,7 @@ var shapes = map[string]shape{
 		"session": {"type": "string", "description": "All flows of that name share one socket."},
 		"flows":   count(1, "How many; by default as many as show a stale endpoint with probability 1 − 10⁻⁶."),
 		"size":    bounded(1, mostSize, "Payload bytes of each request, and of its answer; a few by default."),
+		"fault":   {"enum": Faults, "description": "out-of-window: over TCP the server sends a segment far above the client's window before it answers."},
 		"rate":    count(1, "At most so many a second."),
 		"expect":  {"enum": Outcomes, "description": "Your own claim beside the oracle's."},
 		"via":     {"type": "string", "description": "The node by which outside clients enter; the first by default."},

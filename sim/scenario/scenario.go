@@ -100,6 +100,7 @@ type Probe struct {
 	Session    string // one socket for all flows of that name: UDP keeps its source port, TCP its connection
 	Flows      int    // how many; 0 lets the engine choose (design section 7)
 	Size       int    // payload bytes of each request and answer; 0: a few
+	Fault      string // what the other end does wrong, one of Faults; empty: nothing
 	Rate       int    // at most so many a second; 0: as fast as they go
 	Expect     string // the author's own claim, an outcome's word: "refused"; empty: whatever the oracle says
 	Via        string // clients: the node to enter by

@@ -7,7 +7,7 @@ import (
 )
 
 var (
-	probeFields   = []string{"from", "to", "fair", "session", "flows", "size", "rate", "expect", "via"}
+	probeFields   = []string{"from", "to", "fair", "session", "flows", "size", "fault", "rate", "expect", "via"}
 	changeFields  = []string{"delete", "apply", "merge", "within", "wrongs", "repeat", "during"}
 	restartFields = []string{"nodes", "down", "during"}
 	flushFields   = []string{"nodes", "within", "wrongs"}
@@ -18,6 +18,12 @@ var (
 // Outcomes are the words for "expect". They are those of sim/world, which the language does not import; a test of the
 // engine compares the two lists.
 var Outcomes = []string{"answered", "refused", "reset", "unreachable", "denied", "silent"}
+
+// Faults are the words for "fault": what the other end does wrong.
+var Faults = []string{OutOfWindow}
+
+// OutOfWindow: over TCP, the server sends a segment far above the client's window before it answers.
+const OutOfWindow = "out-of-window"
 
 func (p *parser) probe(v *value) *Probe {
 	pr := &Probe{Pos: v.Pos}
@@ -60,6 +66,11 @@ func (p *parser) probe(v *value) *Probe {
 	if e := v.get("expect"); !e.absent() {
 		if pr.Expect = p.text(e, "expect"); e.kind == stringValue && !slices.Contains(Outcomes, pr.Expect) {
 			p.problem(e.Pos, "%s", unknown("outcome", pr.Expect, "", Outcomes))
+		}
+	}
+	if f := v.get("fault"); !f.absent() {
+		if pr.Fault = p.text(f, "fault"); f.kind == stringValue && !slices.Contains(Faults, pr.Fault) {
+			p.problem(f.Pos, "%s", unknown("fault", pr.Fault, "", Faults))
 		}
 	}
 	p.fair(v, pr)

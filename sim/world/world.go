@@ -118,6 +118,7 @@ type Flow struct {
 	Via     string         // outside clients: the node they enter by; empty is the first
 	To      netip.AddrPort // an echo (cluster.ICMP) has port 0; a loopback address is the place's own
 	Proto   cluster.Proto
+	Stray   bool          // TCP: before it answers, the server sends a segment far above the client's window (row CT-13)
 	Size    int           // payload bytes of the request, and of its answer (TCP, UDP); 0 is a small message
 	Wait    time.Duration // how long to wait for an answer; 0 is 5 s
 }
