@@ -1,12 +1,9 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -15,7 +12,7 @@ import (
 )
 
 // Addr gives a device an address. Nobody looks whether an IPv6 address is somebody else's: the lab hands out no address twice,
-// and duplicate detection would take a second to say so. It is in use a moment later: see Usable.
+// and duplicate detection would take a second to say so. It is in use a moment later: see Ready.
 func Addr(ns *nsnet.NS, dev string, p netip.Prefix) error {
 	h, index, err := device(ns, dev)
 	if err == nil {
@@ -42,49 +39,6 @@ func FurtherAddr(ns *nsnet.NS, dev string, p netip.Prefix) error {
 		return fmt.Errorf("add further address %s to %s in namespace %s: %w", p, dev, ns.Name(), err)
 	}
 	return nil
-}
-
-// errNotUsable means that an address stayed dead.
-var errNotUsable = errors.New("an address without a local route")
-
-// Usable waits until the namespace takes packets for all its addresses. The kernel enters an IPv6 address into its routes, and
-// joins the group by which neighbours find it, in a work queue, also without duplicate detection. Until then it drops what comes
-// (addrconf_dad_work; Ip6InAddrErrors), and TCP tries again after a second.
-func Usable(ns *nsnet.NS) error {
-	h, err := ns.Netlink()
-	if err != nil {
-		return err
-	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(100 * time.Microsecond) {
-		dead, err := unusable(h)
-		switch {
-		case err == nil && dead == nil:
-			return nil
-		case err == nil && time.Now().After(end):
-			err = fmt.Errorf("%w: %s", errNotUsable, dead)
-		case err == nil:
-			continue
-		}
-		return fmt.Errorf("wait for addresses in namespace %s: %w", ns.Name(), err)
-	}
-}
-
-// unusable is an IPv6 address without a route to itself, nil when there is none.
-func unusable(h *netlink.Handle) (net.IP, error) {
-	addrs, err := h.AddrList(nil, unix.AF_INET6)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := h.RouteListFiltered(unix.AF_INET6, &netlink.Route{Table: unix.RT_TABLE_LOCAL, Type: unix.RTN_LOCAL}, netlink.RT_FILTER_TABLE|netlink.RT_FILTER_TYPE)
-	if err != nil {
-		return nil, err
-	}
-	for _, a := range addrs {
-		if !slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Dst != nil && r.Dst.IP.Equal(a.IP) }) {
-			return a.IP, nil
-		}
-	}
-	return nil, nil
 }
 
 // forever is the lifetime that does not end (linux/if_addr.h: INFINITY_LIFE_TIME).

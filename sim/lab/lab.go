@@ -96,7 +96,7 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.settle, l.serve}
+	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.serve}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("build lab: %w", err)
