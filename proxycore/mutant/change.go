@@ -72,8 +72,9 @@ var keepsRemoved = Mutant{
 	Name:     "keeps-removed",
 	Breaks:   "CIP-20",
 	Scenario: "myservice",
+	Also:     []string{"failed-pod", "rolling"},
 	Peaceful: "hairpin",
-	Sentence: "which is no endpoint of default/myservice:80 any more",
+	Sentence: "any more",
 	Backend:  keeping(func(proxycore.Route) bool { return true }),
 }
 
@@ -117,6 +118,7 @@ var noAffinity = Mutant{
 	Name:     "no-affinity",
 	Breaks:   "AFF-1",
 	Scenario: "affinity",
+	Also:     []string{"affinity-fronts", "affinity-others", "affinity-switched", "affinity-local"},
 	Peaceful: "myservice",
 	Sentence: "sessionAffinity",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {
@@ -130,6 +132,7 @@ var ignoresExternalIPs = Mutant{
 	Name:     "ignores-external-ips",
 	Breaks:   "EXT-1",
 	Scenario: "external-ip",
+	Also:     []string{"external-node"},
 	Peaceful: "myservice",
 	Sentence: "should have answered",
 	Backend:  ignoring(proxycore.ExternalIP),
@@ -140,8 +143,9 @@ var ignoresNodePorts = Mutant{
 	Name:     "ignores-nodeports",
 	Breaks:   "NP-13",
 	Scenario: "node-listeners",
+	Also:     []string{"nodeport-localhost", "nodeport-primary", "nodeport-unset", "many-masqueraded", "sctp"},
 	Peaceful: "external-ip",
-	Sentence: "answered by pod/agent",
+	Sentence: "should have answered",
 	Backend:  ignoring(proxycore.NodePort),
 }
 
@@ -188,7 +192,7 @@ var dropsWithoutEndpoints = Mutant{
 	Name:     "drops-without-endpoints",
 	Breaks:   "NE-1",
 	Scenario: "no-endpoints",
-	Also:     []string{"nodeport-empty", "external-empty"},
+	Also:     []string{"nodeport-empty", "external-empty", "comes-back", "udp-early"},
 	Peaceful: "myservice",
 	Sentence: "should have been refused",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {
@@ -327,8 +331,9 @@ var noUDPCleanup = Mutant{
 	Name:     "no-udp-cleanup",
 	Breaks:   "CT-1",
 	Scenario: "udp-sender",
+	Also:     []string{"udp-deleted", "udp-strangers", "udp-target-port", "udp-local"},
 	Peaceful: "myservice",
-	Sentence: "which is no endpoint of default/metrics:8125 any more",
+	Sentence: "any more",
 	Cleaner:  func(inner proxycore.Cleaner) proxycore.Cleaner { return idle{inner} },
 }
 

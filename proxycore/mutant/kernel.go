@@ -55,40 +55,17 @@ var masqueradesDirect = Mutant{
 	Name:     "masquerades-direct",
 	Breaks:   "M-1",
 	Scenario: "pod-network",
+	Also:     []string{"headless", "leaving-pod"},
 	Peaceful: "ports",
 	Sentence: "directly, so its own address is kept",
-	Backend:  func(b proxycore.Backend, netns int) proxycore.Backend { return &masquerading{inner{b}, netns, false} },
-}
-
-type masquerading struct {
-	inner
-	netns int
-	done  bool
-}
-
-func (m *masquerading) Program(ctx context.Context, c proxycore.Change) error {
-	if err := m.inner.Program(ctx, c); err != nil || m.done {
-		return err
-	}
-	conn, err := nftables.New(nftables.WithNetNSFd(m.netns))
-	if err != nil {
-		return err
-	}
-	for _, family := range []nftables.TableFamily{nftables.TableFamilyIPv4, nftables.TableFamilyIPv6} {
-		t := conn.AddTable(&nftables.Table{Family: family, Name: "mutant"})
-		chain := conn.AddChain(&nftables.Chain{Table: t, Name: "postrouting", Type: nftables.ChainTypeNAT,
-			Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource})
+	Backend: addsRule(func(nftables.TableFamily) (nftables.Chain, []expr.Any) {
 		const dnat = 1 << 5 // IPS_DST_NAT
-		conn.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: []expr.Any{
+		chain := nftables.Chain{Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityNATSource}
+		return chain, []expr.Any{
 			&expr.Ct{Key: expr.CtKeySTATUS, Register: 1},
 			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: binaryutil.NativeEndian.PutUint32(dnat), Xor: binaryutil.NativeEndian.PutUint32(0)},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(0)},
 			&expr.Masq{},
-		}})
-	}
-	if err := conn.Flush(); err != nil {
-		return fmt.Errorf("masquerade everything: %w", err)
-	}
-	m.done = true
-	return nil
+		}
+	}),
 }

@@ -15,6 +15,7 @@ type Mutant struct {
 	Name     string   // "no-masquerade": run as nftables~no-masquerade
 	Breaks   string   // the row of the specification (service-semantics) that it breaks
 	Scenario string   // the bundled scenario that must kill it
+	Family   string   // "ipv4" or "ipv6": it can be seen in that one only; "": in both
 	Also     []string // others that must too
 	Peaceful string   // a bundled scenario that must not notice it: a mutant that turns everything red proves nothing
 	Only     string   // the one proxy whose rules it knows by name; "": any
@@ -25,6 +26,7 @@ type Mutant struct {
 	Cleaner func(inner proxycore.Cleaner) proxycore.Cleaner            // nil: the cleaner is as it was
 	State   func(s *cluster.Snapshot) *cluster.Snapshot                // nil: the core is told the truth. Pure
 	Idle    bool                                                       // nobody looks after the rules
+	Sysctls map[string]string                                          // set in the node's namespace before the proxy starts
 }
 
 // Mutants are all there are, in the order in which a newcomer should read them. Every bundled scenario is the one that
@@ -73,6 +75,27 @@ var Mutants = []Mutant{
 	onlyFirstAddresses,
 	watchesHeadless,
 	keepsNodePortUDP,
+	ignoresNewFronts,
+	onePolicyForAll,
+	forgetsItsNode,
+
+	terminatingCopyWins,
+	silenceIsNo,
+	noNumberIsEveryPort,
+	readsToTheLetter,
+	oneServiceRange,
+	oneFamilyOnly,
+	takesTheOtherFamily,
+	claimsPorts,
+	ignoresUnplaced,
+	shutsWhileLeaving,
+	withdrawsNothing,
+	losesTheLastChange,
+
+	dropsFragments,
+	eatsICMP,
+	answersEchoes,
+	tracksStrictly,
 }
 
 // Spoils reports whether the mutant can spoil that proxy.

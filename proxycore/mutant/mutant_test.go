@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { nstest.Main(m) }
 func TestMutantsAreComplete(t *testing.T) {
 	for _, m := range Mutants {
 		spoilt := 0
-		for _, is := range []bool{m.Backend != nil, m.Cleaner != nil, m.State != nil, m.Idle} {
+		for _, is := range []bool{m.Backend != nil, m.Cleaner != nil, m.State != nil, m.Idle, m.Sysctls != nil} {
 			if is {
 				spoilt++
 			}

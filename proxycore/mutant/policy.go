@@ -19,6 +19,7 @@ var ignoresLoadBalancers = Mutant{
 	Name:     "ignores-load-balancers",
 	Breaks:   "LB-1",
 	Scenario: "vip",
+	Also:     []string{"vip-on-node"},
 	Peaceful: "external-ip",
 	Sentence: "should have answered",
 	Backend:  ignoring(proxycore.LoadBalancer),
@@ -30,7 +31,7 @@ var ignoresIPMode = Mutant{
 	Breaks:   "LB-4",
 	Scenario: "vip",
 	Peaceful: "myservice",
-	Sentence: "belongs to no Service",
+	Sentence: "which answers itself",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
 		return eachService(s, func(o *corev1.Service) {
 			for i := range o.Status.LoadBalancer.Ingress {
@@ -58,6 +59,7 @@ var ignoresExternalPolicy = Mutant{
 	Name:     "ignores-external-policy",
 	Breaks:   "POL-7",
 	Scenario: "external-local",
+	Also:     []string{"both-local", "no-detector", "local-policy", "node-cidr", "cluster-cidr"},
 	Peaceful: "vip",
 	Sentence: "externalTrafficPolicy",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {
@@ -73,6 +75,7 @@ var ignoresInternalPolicy = Mutant{
 	Name:     "ignores-internal-policy",
 	Breaks:   "POL-1",
 	Scenario: "internal-local",
+	Also:     []string{"both-local"},
 	Peaceful: "external-local",
 	Sentence: "internalTrafficPolicy",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
@@ -85,6 +88,7 @@ var refusesLocally = Mutant{
 	Name:     "refuses-locally",
 	Breaks:   "POL-8",
 	Scenario: "external-local",
+	Also:     []string{"both-local"},
 	Peaceful: "vip",
 	Sentence: "refused by ICMP",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {
@@ -132,6 +136,7 @@ var ignoresHints = Mutant{
 	Name:     "ignores-hints",
 	Breaks:   "TOPO-1",
 	Scenario: "zones",
+	Also:     []string{"hints-ignored", "nodes"},
 	Peaceful: "myservice",
 	Sentence: "should have answered",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
@@ -159,8 +164,9 @@ var asksTerminating = Mutant{
 	Name:     "asks-terminating",
 	Breaks:   "TERM-1",
 	Scenario: "terminating-local",
+	Also:     []string{"affinity-leaving", "health-check"},
 	Peaceful: "myservice",
-	Sentence: "should have answered",
+	Sentence: "terminating",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {
 		return eachEndpoint(s, func(e *discoveryv1.Endpoint) bool {
 			if e.Conditions.Terminating != nil && *e.Conditions.Terminating {
@@ -207,6 +213,7 @@ var detectsNobody = Mutant{
 	Name:     "detects-nobody",
 	Breaks:   "SRC-4",
 	Scenario: "interface-prefix",
+	Also:     []string{"bridge"},
 	Peaceful: "myservice",
 	Sentence: "but should have seen",
 	Backend:  nodes(func(n proxycore.NodeRules) proxycore.NodeRules { n.PodInterface = ""; return n }),
@@ -243,6 +250,34 @@ func (u unlessNodePort) Clean(ctx context.Context, keep map[proxycore.Front][]ne
 		if f.Port < 30000 {
 			some[f] = slices.Clone(endpoints)
 		}
+	}
+	return u.Cleaner.Clean(ctx, some)
+}
+
+// ignoresNewFronts cleans up for fronts that it has seen before: who was early with a new one has to wait.
+var ignoresNewFronts = Mutant{
+	Name:     "ignores-new-fronts",
+	Breaks:   "CT-10",
+	Scenario: "udp-new-front",
+	Peaceful: "udp-sender",
+	Sentence: "now a Service has the address",
+	Cleaner: func(inner proxycore.Cleaner) proxycore.Cleaner {
+		return unlessNew{inner, map[proxycore.Front]bool{}}
+	},
+}
+
+type unlessNew struct {
+	proxycore.Cleaner
+	seen map[proxycore.Front]bool
+}
+
+func (u unlessNew) Clean(ctx context.Context, keep map[proxycore.Front][]netip.AddrPort) error {
+	some := map[proxycore.Front][]netip.AddrPort{}
+	for f, endpoints := range keep {
+		if u.seen[f] {
+			some[f] = endpoints
+		}
+		u.seen[f] = true
 	}
 	return u.Cleaner.Clean(ctx, some)
 }

@@ -67,6 +67,7 @@ var ignoresHostNetwork = Mutant{
 	Name:     "ignores-host-network",
 	Breaks:   "HP-4",
 	Scenario: "host-network",
+	Also:     []string{"api-server"},
 	Peaceful: "myservice",
 	Sentence: "should have answered",
 	State: func(s *cluster.Snapshot) *cluster.Snapshot {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/exec"
 	"slices"
@@ -129,6 +130,13 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 		config.ServiceCIDRs = append(config.ServiceCIDRs, netip.MustParsePrefix(text))
 	}
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
+		if p.mutant != nil {
+			for _, key := range slices.Sorted(maps.Keys(p.mutant.Sysctls)) {
+				if err := ns.Sysctls(nsnet.Setting{Key: key, Value: p.mutant.Sysctls[key]}); err != nil {
+					return nil, err
+				}
+			}
+		}
 		backend, err := p.Backend(ns)
 		if err != nil {
 			return nil, err
