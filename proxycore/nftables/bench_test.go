@@ -100,3 +100,60 @@ func BenchmarkChange(b *testing.B) {
 		be.Close()
 	}
 }
+
+// BenchmarkRanges is what source ranges cost: fronts with two each among as many without. The kernel copies all intervals
+// whenever one changes, so a change of ranges costs with their number; a change of anything else may not.
+func BenchmarkRanges(b *testing.B) {
+	for _, n := range []int{1, 100, 1000, 3000} {
+		routes := crowd(2*n, 2)
+		for i := range n {
+			r := &routes[2*i]
+			r.Kind, r.Masquerade = proxycore.LoadBalancer, proxycore.MasqueradeAll
+			r.Ranges = []netip.Prefix{netip.MustParsePrefix("192.168.0.0/24"), netip.PrefixFrom(vip(i), 32)}
+		}
+		with := func(i int, edit func(r *proxycore.Route)) proxycore.Change {
+			r := routes[i]
+			edit(&r)
+			return proxycore.Change{Replace: []proxycore.Route{r}}
+		}
+		nothing := func(*proxycore.Route) {}
+		scale := func(r *proxycore.Route) {
+			r.Pool.Endpoints = []proxycore.Endpoint{endpointAt(1 << 19), r.Pool.Endpoints[1]}
+		}
+		other := func(r *proxycore.Route) {
+			r.Ranges = []netip.Prefix{netip.MustParsePrefix("192.168.0.0/25"), r.Ranges[1]}
+		}
+		none := func(r *proxycore.Route) { r.Ranges = nil }
+		b.Run(fmt.Sprintf("first-sync/%d", n), func(b *testing.B) {
+			for b.Loop() {
+				b.StopTimer()
+				be := open(b, namespace(b), Options{})
+				b.StartTimer()
+				program(b, be, proxycore.Change{Full: true, Add: routes})
+				b.StopTimer()
+				be.Close()
+				b.StartTimer()
+			}
+		})
+		be := open(b, namespace(b), Options{})
+		program(b, be, proxycore.Change{Full: true, Add: routes})
+		for _, c := range []struct {
+			name        string
+			there, back proxycore.Change
+		}{
+			{"endpoint-of-a-front-without", with(1, scale), with(1, nothing)},
+			{"endpoint-of-a-front-with", with(0, scale), with(0, nothing)},
+			{"other-ranges", with(0, other), with(0, nothing)},
+			{"no-ranges-and-back", with(0, none), with(0, nothing)},
+		} {
+			b.Run(fmt.Sprintf("%s/%d", c.name, n), func(b *testing.B) {
+				for b.Loop() {
+					program(b, be, c.there)
+					program(b, be, c.back)
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(2*b.N), "ns/change")
+			})
+		}
+		be.Close()
+	}
+}

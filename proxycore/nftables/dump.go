@@ -40,7 +40,10 @@ func (b *Backend) Dump(ctx context.Context) (string, error) {
 
 // line follows the packet: the numbers choose the chain, the chain the slots, or the ids and where they live.
 func (e *entry) line(f proxycore.Front) string {
-	r := proxycore.Route{Front: f, Ranges: prefixes(e.ranges)}
+	r := proxycore.Route{Front: f}
+	if e.numbers[services] == toCheck {
+		r.Ranges = prefixes(e.ranges)
+	}
 	ends := e.numbers.ends()
 	r.Pool = e.pools[everywhere].behind(ends[everywhere], e.numbers[picks], &r.Affinity)
 	if ends[local] != 0 {

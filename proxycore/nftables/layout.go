@@ -133,28 +133,34 @@ func (f *family) translated(c character) chainSpec {
 
 // etpLocal parts those who get a front's pool under externalTrafficPolicy Local from those who get its local one: pods
 // and this node (POL-9, POL-10), and everybody else (POL-7). Who comes through was sent here before a commit, and the
-// policy was another after it.
+// policy was another after it. All of it stands twice, as in sticky: while the policy goes to and fro, one more commit may
+// fall into the first pass.
 func (f *family) etpLocal(c character) chainSpec {
-	rules := []ruleSpec{rule("pods", terms(f.source(r0), within(pods, r0)), f.front(r0), follow(internal, byLocal, r0))}
-	if c.podInterface != "" {
-		rules = append(rules, rule(rulePodsOn+c.podInterface, cameBy(unix.NFT_CMP_EQ, c.podInterface), f.front(r0), follow(internal, byLocal, r0)))
+	var rules []ruleSpec
+	for range 2 {
+		rules = append(rules, rule("pods", terms(f.source(r0), within(pods, r0)), f.front(r0), follow(internal, byLocal, r0)))
+		if c.podInterface != "" {
+			rules = append(rules, rule(rulePodsOn+c.podInterface, cameBy(unix.NFT_CMP_EQ, c.podInterface), f.front(r0), follow(internal, byLocal, r0)))
+		}
+		rules = append(rules,
+			rule("this node", fromThisNode(), f.front(r0), follow(internal, byLocal, r0)),
+			rule("from outside", f.front(r0), follow(external, byLocal, r0)),
+			rule("the policy is Local no more", f.front(r0), follow(services, byLocal, r0)),
+			rule("the policy is Local no more, but there are ranges", f.front(r0), follow(allowed, byLocal, r0)))
 	}
-	return chainSpec{"etp-local", nil, append(rules,
-		rule("this node", fromThisNode(), f.front(r0), follow(internal, byLocal, r0)),
-		rule("from outside", f.front(r0), follow(external, byLocal, r0)),
-		rule("the policy is Local no more", f.front(r0), follow(services, byLocal, r0)),
-		rule("the policy is Local no more, but there are ranges", f.front(r0), follow(allowed, byLocal, r0)),
-		rule("no Service any more", terms(drop())))}
+	return chainSpec{"etp-local", nil, append(rules, rule("no Service any more", terms(drop())))}
 }
 
 // sourceCheck lets those through who are in a front's ranges (LB-6 to LB-8), before anybody asks for endpoints (LB-12).
-// Who is not meets services again: a commit may have done away with the ranges.
+// Who is not meets services again: a commit may have done away with the ranges. It stands twice too.
 func (f *family) sourceCheck() chainSpec {
-	return chainSpec{"source-check", nil, []ruleSpec{
-		rule("in a range", f.front(r0), terms(f.source(r0+f.words+2), within(ranges, r0)), f.front(r0), follow(allowed, byAllowed, r0)),
-		rule("there are no ranges any more", f.front(r0), follow(services, byAllowed, r0)),
-		rule("in no range", terms(drop())),
-	}}
+	var rules []ruleSpec
+	for range 2 {
+		rules = append(rules,
+			rule("in a range", f.front(r0), terms(f.source(r0+f.words+2), within(ranges, r0)), f.front(r0), follow(allowed, byAllowed, r0)),
+			rule("there are no ranges any more", f.front(r0), follow(services, byAllowed, r0)))
+	}
+	return chainSpec{"source-check", nil, append(rules, rule("in no range", terms(drop())))}
 }
 
 // pool is the chain lb-N: a random slot of N. The number of endpoints and the slot are read at two moments, and a
@@ -164,22 +170,26 @@ func (f *family) pool(n, half int) chainSpec {
 	slot := r0 + f.words + 2
 	pick := terms(find(endpoints, r0), f.dnat(r0))
 	rules := []ruleSpec{rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, firstSlot(half), slot)), pick)}
-	return chainSpec{chainOf(poolNumber(n, half)), nil, append(append(rules, f.slotZero(half)...),
-		rule("no endpoint any more", terms(goTo("refuse"))))}
+	return chainSpec{chainOf(poolNumber(n, half)), nil, append(rules, f.slotZero(half, goTo("refuse"))...)}
 }
 
-// slotZero is where a packet goes that has found nothing else. One from outside, of a front with a Local policy, goes to
-// an endpoint elsewhere only when the policy is Local no more.
-func (f *family) slotZero(half int) (rules []ruleSpec) {
+// slotZero is what becomes of a packet that has found no endpoint. One from outside, of a front with a Local policy, goes to
+// an endpoint elsewhere only when the policy is Local no more; what its fate is then may have changed too, so it is dropped
+// and comes again.
+func (f *family) slotZero(half int, end term) (rules []ruleSpec) {
 	slot := r0 + f.words + 2
-	to := func(first int) ruleSpec {
-		return rule(slotZero, f.front(r0), terms(constant(uint32(first), slot), find(endpoints, r0), f.dnat(r0)))
+	to := func(half int, only ...term) ruleSpec {
+		return rule(slotZero, only, f.front(r0), terms(constant(uint32(firstSlot(half)), slot), find(endpoints, r0), f.dnat(r0)))
 	}
 	if half == local {
-		rules = append(rules, to(firstSlot(local)),
-			rule("nobody here any more", f.front(r0), leave(external, r0), terms(drop())))
+		for range 2 { // see etpLocal
+			rules = append(rules, to(local), to(everywhere, append(f.front(r0), outside(masqNode, r0))...))
+		}
+		end = drop()
+	} else {
+		rules = append(rules, to(everywhere))
 	}
-	return append(rules, to(0))
+	return append(rules, rule("no endpoint any more", terms(end)))
 }
 
 // differs says how a chain in the kernel is not as it should be; empty when it is.

@@ -13,7 +13,9 @@ import (
 // prepare collects what must be in force before the first element that needs it: tables, node rules, larger sets, and
 // the chains lb-N with their numbers. A packet that straddles a commit sees the new elements but still the old, empty
 // rules of a new chain, and would leave untranslated: so chains come one transaction before their first use
-// (flat-layout.md, order point 1: seen to fail without it).
+// (flat-layout.md, order point 1: seen to fail without it). And the ranges of a front that had none: the kernel puts the
+// intervals of a transaction in force a moment after its other elements, and who is admitted would be dropped (5 of 10,034
+// datagrams in 13,360 changes).
 func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ...[]proxycore.Route) error {
 	for _, s := range b.sides {
 		c := character{masqueradeNobody, node.PodInterface}
@@ -46,7 +48,16 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 		for n := range numbersOf(r).needed() {
 			s.provide(&b.tx, n)
 		}
-		if b.tx.size > b.budget() { // chains nobody uses yet: any cut is good
+		if e := s.fronts[r.Front]; len(r.Ranges) > 0 && (e == nil || e.numbers[services] != toCheck) {
+			if e == nil {
+				e = &entry{}
+				s.fronts[r.Front] = e
+			}
+			now := spans(r.Ranges, s.fam)
+			b.admit(s, r.Front, e.ranges, now)
+			e.ranges = now
+		}
+		if b.tx.size > b.budget() { // nobody uses them yet: any cut is good
 			if err := b.send(ctx); err != nil {
 				return err
 			}

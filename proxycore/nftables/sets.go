@@ -45,7 +45,7 @@ const (
 	affinity                // client . front → id; written by packets, and forgotten by the kernel when its time is over
 	masqAll                 // fronts whose packets are all masqueraded
 	masqNode                // fronts whose packets are masqueraded when they come from this node
-	ranges                  // front . source: who may call a front that not everybody may
+	ranges                  // front . source: who may call a front that not everybody may; see admit for its price
 	clusterIPs              // addresses of ClusterIPs: ports nobody serves are refused, and what comes from outside is masqueraded
 	cidrs                   // where ClusterIPs are given out from: what no Service has is dropped
 	pods                    // sources that are pods

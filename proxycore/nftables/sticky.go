@@ -41,8 +41,7 @@ func (f *family) sticky(seconds, half int) chainSpec {
 			rule("recall it", recall),
 			rule("to the one remembered", translate))
 	}
-	return chainSpec{chainOf(stickyNumber(timeout, half)), nil, append(append(rules, f.slotZero(half)...),
-		rule("no endpoint any more", terms(drop())))}
+	return chainSpec{chainOf(stickyNumber(timeout, half)), nil, append(rules, f.slotZero(half, drop())...)}
 }
 
 // pick is the chain pick-N: it leaves the id of a random slot of N in the scratch, or that of slot 0; see pool.

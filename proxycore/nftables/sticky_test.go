@@ -2,7 +2,6 @@ package nftables
 
 import (
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/netip"
@@ -52,32 +51,13 @@ func tell(t *testing.T, ns *nsnet.NS, addr, name string) {
 	t.Cleanup(func() { l.Close(); u.Close(); <-done; <-done })
 }
 
-// hear connects and returns who answered, and which source that saw.
+// hear is ask, where an answer must come.
 func hear(t *testing.T, ns *nsnet.NS, network, from, to string) (who, source string) {
 	t.Helper()
-	var c net.Conn
-	err := ns.Do(func() (err error) {
-		d := net.Dialer{Timeout: 3 * time.Second, FallbackDelay: -1}
-		if from != "" {
-			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(from)}
-		}
-		c, err = d.Dial(network, to)
-		return err
-	})
+	who, source, err := ask(ns, network, from, to, 3*time.Second)
 	if err != nil {
 		t.Fatalf("%s %s: %v", network, to, err)
 	}
-	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(3 * time.Second))
-	b := make([]byte, 100)
-	if network == "udp" {
-		_, _ = c.Write([]byte("?"))
-	}
-	n, err := c.Read(b)
-	if err != nil && err != io.EOF {
-		t.Fatalf("%s %s: %v", network, to, err)
-	}
-	who, source, _ = strings.Cut(string(b[:n]), " ")
 	return who, source
 }
 
