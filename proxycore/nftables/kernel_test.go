@@ -263,12 +263,14 @@ func TestSetsGrow(t *testing.T) {
 	for i := range 4 {
 		var c proxycore.Change
 		for j := range 1000 {
-			c.Add = append(c.Add, route(fmt.Sprintf("10.%d.%d.%d:80/TCP here=10.244.1.1:80 here=10.244.1.2:80 10.244.1.3:80", 100+i, j/250, j%250)))
+			kind := []string{"", "sticky=600s external local here=10.244.1.1:80", "external from=192.168.0.0/24", "external from=192.168.0.0/24 local"}[i]
+			c.Add = append(c.Add, route(fmt.Sprintf("10.%d.%d.%d:80/TCP here=10.244.1.1:80 here=10.244.1.2:80 10.244.1.3:80 %s", 100+i, j/250, j%250, kind)),
+				route(fmt.Sprintf("10.%d.%d.%d:53/UDP here=10.244.1.1:80 %s", 100+i, j/250, j%250, kind)))
 		}
 		program(t, b, c)
 	}
-	if got := strings.Count(dump(t, b), "\n"); got != 4000 {
-		t.Errorf("%d fronts, want 4000", got)
+	if got := strings.Count(dump(t, b), "\n"); got != 8000 {
+		t.Errorf("%d fronts, want 8000", got)
 	}
 }
 
