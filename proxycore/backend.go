@@ -38,6 +38,12 @@ type Namer interface {
 	RuleFor(f Front, to netip.AddrPort) (string, bool)
 }
 
+// Guard is optional to a Backend that can tell at no cost whether somebody else may have touched the kernel's rules, its own
+// or others', since the last Check that found nothing wrong.
+type Guard interface {
+	Touched(ctx context.Context) (bool, error)
+}
+
 // Cleaner removes connection-tracking entries that would keep a client on an endpoint that is gone. It works beside a
 // Backend and after it: entries are removed once the new rules are in force (kubernetes/kubernetes #104151).
 type Cleaner interface {

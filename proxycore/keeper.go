@@ -9,10 +9,11 @@ import (
 	"svclab/proxycore/cluster"
 )
 
-// Keeper is a Proxy that may be used by several goroutines, and that looks after its rules: every period it reads the
-// kernel, and when somebody has changed what is ours it reconciles everything. So a foreign flush is healed within one
-// period and one full sync (kube-proxy's iptables mode watches a canary chain for that; its nftables mode has nothing:
-// row LIFE-3).
+// Keeper is a Proxy that may be used by several goroutines, and that looks after its rules: every period it asks whether
+// somebody else has touched them (Guard), or where the backend cannot tell reads them, and when they are not as they should
+// be it reconciles everything. So a foreign flush is healed within one period and one full sync (kube-proxy's iptables mode
+// watches a canary chain for that; its nftables mode has nothing: row LIFE-3). Reading everything takes its time where there
+// is much: then the period is so long that no more than a twentieth of the time goes into it.
 type Keeper struct {
 	mu     sync.Mutex // guards the proxy
 	proxy  *Proxy
@@ -26,15 +27,15 @@ func Keep(p *Proxy, period time.Duration) *Keeper {
 	k := &Keeper{proxy: p, cancel: cancel, done: make(chan struct{})}
 	go func() {
 		defer close(k.done)
-		tick := time.NewTicker(period)
-		defer tick.Stop()
-		for {
+		for wait := period; ; {
 			select {
 			case <-ctx.Done():
 				return
-			case <-tick.C:
+			case <-time.After(wait):
 				k.mu.Lock()
+				began := time.Now()
 				_ = k.proxy.Heal(ctx) // what fails now is tried again after the period, and found by the next Apply
+				wait = max(period, 20*time.Since(began))
 				k.mu.Unlock()
 			}
 		}

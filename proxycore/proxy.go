@@ -136,6 +136,11 @@ func (p *Proxy) Heal(ctx context.Context) error {
 		return nil
 	}
 	if !p.dirty {
+		if g, ok := p.backend.(Guard); ok {
+			if touched, err := g.Touched(ctx); err == nil && !touched {
+				return nil
+			}
+		}
 		if p.backend.Check(ctx) == nil {
 			return nil
 		}

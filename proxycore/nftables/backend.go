@@ -58,7 +58,8 @@ type Backend struct {
 	data   [40]byte
 	closed bool
 
-	transactions int          // sent; tests prove with it that nothing was
+	transactions int          // put in force
+	intact       uint32       // the kernel's generation less our transactions, when Check found nothing wrong; see Touched
 	fault        func() error // of tests: what becomes of the next transaction
 }
 
@@ -82,6 +83,7 @@ type side struct {
 var (
 	_ proxycore.Backend = (*Backend)(nil)
 	_ proxycore.Namer   = (*Backend)(nil)
+	_ proxycore.Guard   = (*Backend)(nil)
 )
 
 // New opens a backend for a network namespace. It changes nothing there yet.
@@ -118,7 +120,9 @@ func (b *Backend) send(ctx context.Context) error {
 	}
 	err := b.sock.commit(ctx, batch, b.tx.first, b.tx.seq)
 	b.sock.seq = b.tx.seq + 1 // the batch's end has a number too
-	b.transactions++
+	if err == nil {
+		b.transactions++
+	}
 	b.tx.reset(b.sock.seq)
 	return err
 }

@@ -150,6 +150,37 @@ func (s *socket) commit(ctx context.Context, batch []byte, first, last uint32) e
 	return found
 }
 
+// generation is the number of the ruleset that is in force in this network namespace (NFT_MSG_GETGEN).
+func (s *socket) generation(ctx context.Context) (uint32, error) {
+	if err := s.deadline(ctx); err != nil {
+		return 0, err
+	}
+	s.seq++
+	var w buffer
+	w.endMessage(w.message(nftables<<8|unix.NFT_MSG_GETGEN, unix.NLM_F_REQUEST, s.seq, unix.AF_UNSPEC, 0))
+	if err := s.write(w.b); err != nil {
+		return 0, err
+	}
+	for {
+		b, err := s.receive(true)
+		if err != nil {
+			return 0, err
+		}
+		for m := range messages(b) {
+			switch {
+			case m.seq != s.seq:
+			case m.typ == unix.NLMSG_ERROR && len(m.body) >= 4:
+				return 0, fmt.Errorf("ask for the generation: %w", unix.Errno(-int32(binary.NativeEndian.Uint32(m.body))))
+			case m.typ == nftables<<8|unix.NFT_MSG_NEWGEN && len(m.body) >= bodyHeader:
+				if id := attr(m.body[bodyHeader:], unix.NFTA_GEN_ID); len(id) == 4 {
+					return binary.BigEndian.Uint32(id), nil
+				}
+				return 0, errors.New("ask for the generation: the answer has none")
+			}
+		}
+	}
+}
+
 // dump sends a request for a listing and calls each for every message of the answer, without its nfgenmsg header.
 // When the ruleset changed meanwhile (NLM_F_DUMP_INTR) it calls again and starts anew.
 func (s *socket) dump(ctx context.Context, typ uint16, family uint8, request func(w *buffer), again func(), each func(body []byte) error) error {

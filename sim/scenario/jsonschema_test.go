@@ -142,6 +142,7 @@ func check(root, s schema, v any, at string) (wrong []string) {
 	list, isList := v.([]any)
 	text, isString := v.(string)
 	number, isNumber := v.(float64)
+	_, isBool := v.(bool)
 	for word, arg := range s {
 		switch word {
 		case "$schema", "title", "description", "$defs", "then", "else":
@@ -154,7 +155,7 @@ func check(root, s schema, v any, at string) (wrong []string) {
 		case "$ref":
 			wrong = append(wrong, check(root, root["$defs"].(schema)[strings.TrimPrefix(arg.(string), "#/$defs/")].(schema), v, at)...)
 		case "type":
-			ok := map[string]bool{"object": isObject, "array": isList, "string": isString, "number": isNumber, "integer": isNumber && number == float64(int(number))}[arg.(string)]
+			ok := map[string]bool{"object": isObject, "array": isList, "string": isString, "boolean": isBool, "number": isNumber, "integer": isNumber && number == float64(int(number))}[arg.(string)]
 			if !ok {
 				say("is no %s", arg)
 			}
