@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The only door: sets up what is missing, builds bin/svclab, and runs it.
-#   ./run.sh              every bundled scenario on every proxy that this machine can run
+#   ./run.sh              every bundled scenario, both families at once, on svclab's own proxies
 #   ./run.sh kube-proxy [vX.Y.Z]   builds an unmodified kube-proxy for --proxy kube-proxy/nftables and its like, once
 #   ./run.sh test         all tests, as whoever calls and, when that is root, as an unprivileged user too
 #   ./run.sh WORDS...     svclab WORDS (try: ./run.sh --help)
@@ -52,6 +52,6 @@ if [ "${1:-}" = kube-proxy ]; then
   exec proxycore/foreign/kubeproxy/build "$@"
 fi
 go build -o bin/svclab ./sim
-[ $# -gt 0 ] || set -- run
+[ $# -gt 0 ] || set -- run --dual
 cd "$called_from"
 exec "$home/bin/svclab" "$@"

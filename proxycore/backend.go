@@ -39,7 +39,7 @@ type Namer interface {
 }
 
 // Guard is optional to a Backend that can tell at no cost whether somebody else may have touched the kernel's rules, its own
-// or others', since the last Check that found nothing wrong.
+// or others', since the last Full change, or Check that found nothing wrong.
 type Guard interface {
 	Touched(ctx context.Context) (bool, error)
 }

@@ -56,9 +56,8 @@ func CompileNode(n *cluster.Node, cfg Config) (NodeRules, NodeView) {
 			view.Primary = append(view.Primary, a)
 		}
 	}
-	unsaid := !s.Primary && len(s.NodePortAddresses) == 0
 	for _, a := range n.Addresses {
-		if unsaid && cfg.Mode.EveryAddress || (unsaid || s.Primary) && slices.Contains(view.Primary, a) || within(s.NodePortAddresses, a) {
+		if answersNodePorts(s, cfg.Mode, a, slices.Contains(view.Primary, a)) {
 			view.NodePorts = append(view.NodePorts, a)
 		}
 	}
@@ -67,6 +66,20 @@ func CompileNode(n *cluster.Node, cfg Config) (NodeRules, NodeView) {
 	}
 	slices.SortFunc(view.NodePorts, netip.Addr.Compare)
 	return rules, view
+}
+
+// answersNodePorts: ranges of the other family say nothing of this one, of which then every address answers (kubernetes
+// pkg/proxy/util/nodeport_addresses.go: NewNodePortAddresses).
+func answersNodePorts(s cluster.Settings, m cluster.Mode, a netip.Addr, primary bool) bool {
+	switch {
+	case s.Primary:
+		return primary
+	case len(s.NodePortAddresses) == 0:
+		return primary || m.EveryAddress
+	case !slices.ContainsFunc(s.NodePortAddresses, func(p netip.Prefix) bool { return p.Addr().Is4() == a.Is4() }):
+		return true
+	}
+	return within(s.NodePortAddresses, a)
 }
 
 func within(ranges []netip.Prefix, a netip.Addr) bool {

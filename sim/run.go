@@ -47,7 +47,7 @@ type runFlags struct {
 
 // newRun is what a run is by default.
 func newRun() *runFlags {
-	return &runFlags{count: 1, parallel: min(2*runtime.NumCPU(), 16)} // half of a run is waiting
+	return &runFlags{count: 1, parallel: min(3*runtime.NumCPU(), 24)} // most of a run is waiting
 }
 
 // cards are the flags that say which cases are played, on what, and how fast.

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"net/netip"
-	"slices"
 )
 
 // Settings are what an administrator tells the proxies of all nodes, in the words of kube-proxy's KubeProxyConfiguration
@@ -50,10 +49,15 @@ type Mode struct {
 // LocalhostNodePorts: NodePorts are answered at 127.0.0.1 (kube-proxy pkg/proxy/iptables/proxier.go: localhostNodePorts and
 // a loopback range among the nodePortAddresses, or none given).
 func (s Settings) LocalhostNodePorts(m Mode) bool {
-	if !m.Localhost || s.NoLocalhostNodePorts || s.Primary && len(s.NodePortAddresses) == 0 {
+	if !m.Localhost || s.NoLocalhostNodePorts || s.Primary {
 		return false
 	}
-	return len(s.NodePortAddresses) == 0 || slices.ContainsFunc(s.NodePortAddresses, func(p netip.Prefix) bool {
-		return p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-	})
+	said := false // of IPv4
+	for _, p := range s.NodePortAddresses {
+		if p.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1})) {
+			return true
+		}
+		said = said || p.Addr().Is4()
+	}
+	return !said
 }

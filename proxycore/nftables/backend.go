@@ -59,7 +59,7 @@ type Backend struct {
 	closed bool
 
 	transactions int          // put in force
-	intact       uint32       // the kernel's generation less our transactions, when Check found nothing wrong; see Touched
+	intact       uint32       // the kernel's generation less our transactions, when all was as it should be; see Touched
 	fault        func() error // of tests: what becomes of the next transaction
 }
 

@@ -25,7 +25,7 @@ func TestTouched(t *testing.T) {
 		}
 	}
 	program(t, b, full(podCIDRs("10.244.0.0/16"), "10.96.0.1:80/TCP 10.244.1.1:8080"))
-	want("never checked", true)
+	want("everything was read, and mended", false)
 	check()
 	want("checked", false)
 	line := "10.96.0.1:80/TCP 10.244.1.1:8080"

@@ -52,7 +52,11 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	}
 	anew := false
 	if c.Full {
-		var err error
+		generation, err := b.sock.generation(ctx)
+		if err != nil {
+			return err
+		}
+		b.intact = generation - uint32(b.transactions) // what is read now, and mended, is as it should be
 		if anew, err = b.adopt(ctx); err != nil {
 			return err
 		}

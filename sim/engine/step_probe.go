@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"svclab/reports/verdict"
@@ -120,9 +121,9 @@ const (
 	silence    = 300 * time.Millisecond
 )
 
-// expectsSilence: nobody may answer, and silence is the likeliest end. What else is permitted would come at once.
+// expectsSilence: nobody may answer, and silence is permitted. What else is would come at once.
 func expectsSilence(a oracle.Answer) bool {
-	return len(a.Cases) == 0 && len(a.Mute) > 0 && a.Mute[0] == world.Silent
+	return len(a.Cases) == 0 && slices.Contains(a.Mute, world.Silent)
 }
 
 // ask sends as many flows as one question needs, and judges them.
