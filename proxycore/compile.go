@@ -136,6 +136,9 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 			default:
 				r.Pool = everywhere(all, view)
 			}
+			if proto == cluster.UDP {
+				r.Serving = serving(all)
+			}
 			routes = append(routes, r)
 			return &routes[len(routes)-1]
 		}

@@ -108,14 +108,7 @@ func (p *Proxy) clean(ctx context.Context) error {
 		for f := range p.stale {
 			keep[f] = nil
 			if r := p.fronts.winner(f); r != nil {
-				for _, e := range r.Pool.Endpoints {
-					keep[f] = append(keep[f], e.AddrPort)
-				}
-				if r.Local != nil { // it may have one that terminates, where the pool has ready ones elsewhere (TERM-5)
-					for _, e := range r.Local.Endpoints {
-						keep[f] = append(keep[f], e.AddrPort)
-					}
-				}
+				keep[f] = r.Serving
 			}
 		}
 		began, already := time.Now(), deletedBy(p.cleaner)
@@ -143,6 +136,9 @@ func (p *Proxy) Heal(ctx context.Context) error {
 		}
 		if p.backend.Check(ctx) == nil {
 			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // nothing was found out
 		}
 		p.dirty = true
 	}

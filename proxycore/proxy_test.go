@@ -340,7 +340,7 @@ func TestCleanKeepsLocalEndpoints(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(c.asked[0][Front{netip.MustParseAddr("203.0.113.7"), cluster.UDP, 53}])
-	if want := "[10.0.0.2:1 10.0.0.1:1]"; got != want {
+	if want := "[10.0.0.1:1 10.0.0.2:1]"; got != want {
 		t.Errorf("kept at the externalIP: %s, want %s", got, want)
 	}
 }

@@ -66,7 +66,9 @@ type Route struct {
 
 	Masquerade Masquerade
 	Ranges     []netip.Prefix // who may call (loadBalancerSourceRanges, rows LB-6 to LB-11), of the front's family, sorted; others are dropped; nil: everybody
-	Affinity   time.Duration  // sessionAffinity ClientIP: the timeout; 0 is none
+	// Serving is every endpoint of a UDP front that a flow may go on to have, sorted; for the clean-up of connection tracking.
+	Serving  []netip.AddrPort
+	Affinity time.Duration // sessionAffinity ClientIP: the timeout; 0 is none
 }
 
 // Pool is a set of endpoints, each with the same share of the new flows.
@@ -109,11 +111,20 @@ const (
 func (r Route) Equal(o Route) bool {
 	return r.Front == o.Front && r.Owner == o.Owner && r.Kind == o.Kind && r.Masquerade == o.Masquerade &&
 		r.Affinity == o.Affinity && r.Pool.Equal(o.Pool) && (r.Local == nil) == (o.Local == nil) &&
-		(r.Local == nil || r.Local.Equal(*o.Local)) && slices.Equal(r.Ranges, o.Ranges)
+		(r.Local == nil || r.Local.Equal(*o.Local)) && slices.Equal(r.Ranges, o.Ranges) && slices.Equal(r.Serving, o.Serving)
 }
 
 // Equal reports whether both pools have the same endpoints and the same fate without them.
 func (p Pool) Equal(o Pool) bool { return p.Empty == o.Empty && slices.Equal(p.Endpoints, o.Endpoints) }
+
+// Check says what no backend can do.
+func (n NodeRules) Check() error {
+	const tooLong = 16 // IFNAMSIZ, with its final zero
+	if name := strings.TrimSuffix(n.PodInterface, "*"); n.PodInterface != "" && (name == "" || len(name) >= tooLong) {
+		return fmt.Errorf("pods on %q: not the name of an interface", n.PodInterface)
+	}
+	return nil
+}
 
 // NodeRules is what one node does whatever the Services are.
 type NodeRules struct {

@@ -46,7 +46,7 @@ func candidates(endpoints []*cluster.Slice, port string, proto cluster.Proto, is
 			if e.NodeName != nil {
 				c.node, c.placed = *e.NodeName, true
 			}
-			c.serving = e.Conditions.Serving == nil && c.ready || e.Conditions.Serving != nil && *e.Conditions.Serving
+			c.serving = e.Conditions.Serving == nil || *e.Conditions.Serving
 			all = append(all, c)
 		}
 	}
@@ -90,6 +90,17 @@ func here(all []candidate, view NodeView) Pool {
 	return p
 }
 
+// serving is whom a UDP flow may go on to have, whoever is chosen for new ones (row CT-8; kubernetes
+// pkg/proxy/conntrack/cleanup.go:75).
+func serving(all []candidate) (out []netip.AddrPort) {
+	for _, c := range all {
+		if c.serving {
+			out = append(out, c.AddrPort)
+		}
+	}
+	return out
+}
+
 func pick(all []candidate, view NodeView, good func(candidate) bool) (out []Endpoint) {
 	for _, c := range all {
 		if good(c) {
@@ -131,18 +142,14 @@ func preference(all []candidate, view NodeView) func(candidate) bool {
 	return func(candidate) bool { return true }
 }
 
-// slicePort finds the endpoint port of that name and protocol. A port without number is ignored (row CIP-22).
+// slicePort finds the endpoint port of that name and protocol. A port without name or number is ignored (row CIP-22).
 func slicePort(ports []discoveryv1.EndpointPort, name string, proto cluster.Proto) (uint16, bool) {
 	for _, p := range ports {
-		have := ""
-		if p.Name != nil {
-			have = *p.Name
-		}
 		text := ""
 		if p.Protocol != nil {
 			text = string(*p.Protocol)
 		}
-		if q, err := cluster.ParseProto(text); err == nil && q == proto && have == name && p.Port != nil && *p.Port != 0 {
+		if q, err := cluster.ParseProto(text); err == nil && q == proto && p.Name != nil && *p.Name == name && p.Port != nil && *p.Port != 0 {
 			return uint16(*p.Port), true
 		}
 	}

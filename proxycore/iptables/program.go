@@ -152,6 +152,11 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 		}
 	}
 	if c.Node != nil {
+		if err := c.Node.Check(); err != nil {
+			return err
+		}
+	}
+	if c.Node != nil {
 		b.node = *c.Node
 	}
 	return b.each(func(s *side) error {

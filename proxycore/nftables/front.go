@@ -20,7 +20,9 @@ func (b *Backend) room(ctx context.Context, n int, full bool) error {
 		return nil
 	}
 	if !full { // a Full change does not know yet what is still needed
-		b.sweep()
+		if err := b.sweep(ctx); err != nil {
+			return err
+		}
 	}
 	return b.send(ctx)
 }
@@ -216,12 +218,18 @@ func (b *Backend) del(s *side, set setID, key []byte) {
 	s.count[set]--
 }
 
-func (b *Backend) sweepSet(s *side, set setID, r *refs) {
-	r.sweep(func(a netip.Addr) {
+func (b *Backend) sweepSet(ctx context.Context, s *side, set setID, r *refs) error {
+	return r.sweep(func(a netip.Addr) error {
+		if b.tx.size+elementSize(2*s.f.addrLen(), 0) > b.budget() { // nobody uses them: any cut is good
+			if err := b.send(ctx); err != nil {
+				return err
+			}
+		}
 		key := appendAddr(b.key[:0], a)
 		if set == hairpin {
 			key = appendAddr(key, a)
 		}
 		b.del(s, set, key)
+		return nil
 	})
 }

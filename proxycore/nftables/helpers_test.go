@@ -78,6 +78,9 @@ func route(s string) proxycore.Route {
 		case "nodeport":
 			r.Kind, r.Masquerade = proxycore.NodePort, proxycore.MasqueradeAll
 			continue
+		case "loadbalancer":
+			r.Kind, r.Masquerade = proxycore.LoadBalancer, proxycore.MasqueradeAll
+			continue
 		case "external":
 			r.Kind, r.Masquerade = proxycore.ExternalIP, proxycore.MasqueradeAll
 			continue

@@ -43,9 +43,12 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 		b.tx.writeIntervals(s, pods, spans(node.Pods, s.fam))
 		b.tx.writeIntervals(s, cidrs, spans(node.ServiceCIDRs, s.fam))
 	}
-	for r := range routes(want) {
+	for r := range routes(want) { // nobody uses yet what is made here: any cut is good
 		s := b.sides[familyIndex(r.Addr)]
 		for n := range numbersOf(r).needed() {
+			if err := b.room(ctx, chainSize, true); err != nil {
+				return err
+			}
 			s.provide(&b.tx, n)
 		}
 		if e := s.fronts[r.Front]; len(r.Ranges) > 0 && (e == nil || e.numbers[services] != toCheck) {
@@ -54,17 +57,18 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 				s.fronts[r.Front] = e
 			}
 			now := spans(r.Ranges, s.fam)
-			b.admit(s, r.Front, e.ranges, now)
-			e.ranges = now
-		}
-		if b.tx.size > b.budget() { // nobody uses them yet: any cut is good
-			if err := b.send(ctx); err != nil {
+			if err := b.room(ctx, (len(e.ranges)+len(now))*intervalSize(s.f.rangeLen()), true); err != nil {
 				return err
 			}
+			b.admit(s, r.Front, e.ranges, now)
+			e.ranges = now
 		}
 	}
 	return nil
 }
+
+// chainSize is more than a chain that comes and goes takes of a transaction, with its number: sticky-T, 5.3 KB over IPv6.
+const chainSize = 6 << 10
 
 // provide makes a chain and its number, if they are not there.
 func (s *side) provide(t *transaction, number uint32) {

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -90,10 +87,7 @@ func supportsNode(n *proxycore.NodeRules) error {
 	if n.Localhost { // row NP-5: route_localnet and its dangers (NP-8) are left alone, as kube-proxy does in this mode
 		return errors.New("backend nftables cannot do NodePorts at 127.0.0.1")
 	}
-	if name := strings.TrimSuffix(n.PodInterface, "*"); n.PodInterface != "" && (name == "" || len(name) >= unix.IFNAMSIZ) {
-		return fmt.Errorf("pods on %q: not the name of an interface", n.PodInterface)
-	}
-	return nil
+	return n.Check()
 }
 
 // supports says what this backend cannot do, before anything is sent.
@@ -199,13 +193,20 @@ func (b *Backend) fronts(ctx context.Context, c proxycore.Change) error {
 			}
 		}
 	}
-	b.sweep()
+	if err := b.sweep(ctx); err != nil {
+		return err
+	}
 	return b.send(ctx)
 }
 
-func (b *Backend) sweep() {
+func (b *Backend) sweep(ctx context.Context) error {
 	for _, s := range b.sides {
-		b.sweepSet(s, clusterIPs, &s.clusterIPs)
-		b.sweepSet(s, hairpin, &s.hairpin)
+		if err := b.sweepSet(ctx, s, clusterIPs, &s.clusterIPs); err != nil {
+			return err
+		}
+		if err := b.sweepSet(ctx, s, hairpin, &s.hairpin); err != nil {
+			return err
+		}
 	}
+	return nil
 }

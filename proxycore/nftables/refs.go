@@ -40,13 +40,17 @@ func (r *refs) release(a netip.Addr) {
 	}
 }
 
-// sweep calls drop for every element that nobody needs.
-func (r *refs) sweep(drop func(a netip.Addr)) {
-	for _, a := range r.idle {
+// sweep calls drop for every element that nobody needs, until one cannot be dropped.
+func (r *refs) sweep(drop func(a netip.Addr) error) error {
+	for i, a := range r.idle {
 		if v, ok := r.of[a]; ok && v.count == 0 {
+			if err := drop(a); err != nil {
+				r.idle = r.idle[i:]
+				return err
+			}
 			delete(r.of, a)
-			drop(a)
 		}
 	}
 	r.idle = r.idle[:0]
+	return nil
 }

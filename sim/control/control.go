@@ -199,6 +199,15 @@ func (s *State) putService(o *corev1.Service) error {
 
 func (s *State) putSlice(o *discoveryv1.EndpointSlice) {
 	namespaced(&o.Namespace)
+	for i := range o.Ports { // kubernetes pkg/apis/discovery/v1/defaults.go
+		p := &o.Ports[i]
+		if tcp := corev1.ProtocolTCP; p.Protocol == nil {
+			p.Protocol = &tcp
+		}
+		if unnamed := ""; p.Name == nil {
+			p.Name = &unnamed
+		}
+	}
 	k := cluster.Key{Namespace: o.Namespace, Name: o.Name}
 	s.dropSlice(k)
 	s.written[k] = o

@@ -51,6 +51,9 @@ func (r *run) health(ctx context.Context, s *scenario.Health, step *verdict.Step
 			}
 		}
 	}
+	if len(step.Flows) == 0 {
+		return fmt.Errorf("the step asks no node: none that it names is there now")
+	}
 	return nil
 }
 
@@ -83,7 +86,7 @@ func (r *run) healthPort(of scenario.Ref) (uint16, error) {
 func (r *run) healthOf(ctx context.Context, w world.HealthChecker, s *scenario.Health, node *world.Host, c world.HealthCheck) (f verdict.Flows, note string, err error) {
 	until := r.changed.Load().Add(healthSettles)
 	if r.settling != nil {
-		until = r.changed.Load().Add(withinDefault)
+		until = r.settling.Until()
 	}
 	for {
 		now := time.Now()

@@ -53,7 +53,7 @@ func (l *Lab) CheckHealth(ctx context.Context, c world.HealthCheck) (a world.Hea
 	defer func() { a.Took = time.Since(a.At) }()
 	r, err := client.Do(request)
 	if err != nil {
-		a.Outcome, err = met(ctx, err)
+		a.Outcome, a.Odd, err = met(ctx, err)
 		return a, err
 	}
 	defer r.Body.Close()
@@ -66,21 +66,21 @@ func (l *Lab) CheckHealth(ctx context.Context, c world.HealthCheck) (a world.Hea
 }
 
 // met is what a connection met instead of an answer.
-func met(ctx context.Context, err error) (world.Outcome, error) {
+func met(ctx context.Context, err error) (o world.Outcome, odd string, broken error) {
 	var late net.Error
 	switch {
 	case ctx.Err() != nil:
-		return 0, ctx.Err()
+		return 0, "", ctx.Err()
 	case errors.Is(err, unix.ECONNREFUSED):
-		return world.Reset, nil // or refused by ICMP, which this socket does not tell apart: nobody listens either way
+		return world.Reset, "", nil // or refused by ICMP, which this socket does not tell apart: nobody listens either way
 	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		return world.Unreachable, nil
+		return world.Unreachable, "", nil
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return world.Denied, nil
+		return world.Denied, "", nil
 	case errors.As(err, &late) && late.Timeout():
-		return world.Silent, nil
+		return world.Silent, "", nil
 	}
-	return world.Reset, nil
+	return world.Answered, fmt.Sprintf("it is no HTTP: %v", err), nil // somebody listens, and does not answer
 }
 
 // readHealth takes what upstream's servers say (kubernetes pkg/proxy/healthcheck/service_health.go).

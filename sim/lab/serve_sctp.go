@@ -77,8 +77,12 @@ func (r *responder) serve() {
 			if err == unix.EAGAIN {
 				return false // wait for more
 			}
-			if err != nil {
-				continue // an ICMP error for an earlier answer, or a signal
+			switch err {
+			case nil:
+			case unix.EINTR, unix.ECONNREFUSED, unix.EHOSTUNREACH, unix.ENETUNREACH, unix.EPROTO, unix.EMSGSIZE, unix.ENOPROTOOPT, unix.EACCES:
+				continue // a signal, or an ICMP error for an earlier answer
+			default:
+				return true
 			}
 			r.answer(int(fd), sctpPart(buf[:n], r.is6), oob[:m], from)
 		}

@@ -74,8 +74,8 @@ var mutantsOfSockets = []Mutant{
 		Scenario: "udp-last-endpoint", Sentence: "but default/metrics:8125 has no ready endpoint",
 		rule: "a UDP socket is refused when no endpoint is left", spoil: after(func(q *question) { q.keep() })},
 	{Name: "refuses-the-draining", Bug: "a UDP socket whose endpoint terminates is refused", Breaks: []string{"CT-8"},
-		Scenario: "udp-draining", Sentence: "which still serves: it may stay there",
-		rule: "a UDP socket may stay while its endpoint drains", spoil: after(refuse)},
+		Scenario: "udp-draining", Sentence: "which still serves: it stays there",
+		rule: "a UDP socket stays while its endpoint serves", spoil: after(refuse)},
 	{Name: "cleans-by-port-alone", Bug: "an entry is taken for a NodePort's when its port has that number, whatever the address", Breaks: []string{"CT-9"},
 		Scenario: "udp-strangers", Sentence: "keeps it while it is an endpoint",
 		rule: "a UDP socket keeps its endpoint", spoil: after(func(q *question) {

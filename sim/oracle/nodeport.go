@@ -14,7 +14,7 @@ func (h *History) answersNodePorts(a netip.Addr) (row, why string, yes bool) {
 	switch {
 	case a.IsLoopback() && !a.Is4():
 		return "NP-6", "NodePorts are never answered at ::1", false
-	case a.IsLoopback() && s.LocalhostNodePorts(h.mode):
+	case a.IsLoopback() && h.localhostNodePorts():
 		return "NP-5", "NodePorts are answered at 127.0.0.1 here", true
 	case a.IsLoopback() && h.mode.Localhost:
 		return "NP-7", "NodePorts are not answered at 127.0.0.1, by nodePortAddresses or localhostNodePorts", false
@@ -41,6 +41,17 @@ func (h *History) answersNodePorts(a netip.Addr) (row, why string, yes bool) {
 	return "NP-10", fmt.Sprintf("%s is no primary address of %s, and nothing is said of nodePortAddresses", a, node), false
 }
 
+// localhostNodePorts: where the proxy can and nobody has switched it off, unless the ranges of IPv4 that are given leave
+// 127.0.0.1 out (kube-proxy --nodeport-addresses, --iptables-localhost-nodeports).
+func (h *History) localhostNodePorts() bool {
+	var given, holds bool
+	for _, p := range h.settings.NodePortAddresses {
+		given = given || p.Addr().Is4()
+		holds = holds || p.Contains(netip.MustParseAddr("127.0.0.1"))
+	}
+	return h.mode.Localhost && !h.settings.NoLocalhostNodePorts && !h.settings.Primary && (holds || !given)
+}
+
 // leftAlone: it is an address of a node, and the number is a NodePort's, but not there: the node's own stack answers.
 // kube-proxy's iptables mode refuses a NodePort without endpoints at every address of a node, these too.
 func leftAlone(q *question) (Reason, bool) {
@@ -51,11 +62,11 @@ func leftAlone(q *question) (Reason, bool) {
 	q.choice = append(q.choice, chosen{q.flow.To, 1})
 	server, _ := q.serverAt(q.flow.To)
 	q.because = fmt.Sprintf("%s is a NodePort of %s, but %s: %s is asked itself", q.flow.To, q.aside.name, why, server)
-	if len(q.aside.usable()) == 0 {
+	if len(q.aside.usable()) == 0 && q.h.mode.EveryAddress {
 		q.freely = append(q.refusal(), world.Silent)
 		return Reason{"NP-14", q.because + ", or the packet is refused, as there is no endpoint"}, true
 	}
-	if q.aside.externalLocal && len(q.aside.at(q.translates, true).endpoints) == 0 {
+	if q.aside.externalLocal && q.h.mode.EveryAddress && len(q.aside.at(q.translates, true).endpoints) == 0 {
 		q.freely = []world.Outcome{world.Silent}
 		return Reason{"NP-14", q.because + ", or the packet is dropped, as there is no endpoint on the node"}, true
 	}

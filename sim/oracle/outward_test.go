@@ -292,8 +292,9 @@ func settingCells() (cells []cell) {
 	list := cluster.Settings{NodePortAddresses: ranges("192.0.2.8/29")}
 	add(setup{endpoints: two, settings: list}, "nodePortAddresses: one in the list", second, "", masqued, "CIP-3 NP-1")
 	add(setup{endpoints: two, settings: list}, "nodePortAddresses: one that is not", laptopNP, "", "or reset", "NP-9 M-12")
-	add(setup{settings: list}, "nodePortAddresses: one that is not, no endpoints", laptopNP, "", "or reset; or refused; or silent", "NP-14 M-12")
-	add(setup{settings: list, service: outside, endpoints: []string{"10.2.0.2"}}, "nodePortAddresses: one that is not, no endpoints on the node", laptopNP, "",
+	add(setup{settings: list}, "nodePortAddresses: one that is not, no endpoints", laptopNP, "", "or reset", "NP-9 M-12")
+	add(setup{settings: list, mode: every}, "nodePortAddresses: one that is not, no endpoints, mode iptables", laptopNP, "", "or reset; or refused; or silent", "NP-14 M-12")
+	add(setup{settings: list, mode: every, service: outside, endpoints: []string{"10.2.0.2"}}, "nodePortAddresses: one that is not, no endpoints on the node", laptopNP, "",
 		"or reset; or silent", "NP-14 M-12")
 	add(setup{endpoints: two, settings: cluster.Settings{NodePortAddresses: ranges("fd00::/8")}}, "nodePortAddresses: of the other family", second, "", masqued, "CIP-3 NP-1")
 

@@ -59,7 +59,7 @@ var rules = []rule{
 
 	{"a connection keeps its endpoint", again, []string{"CIP-4"}, connectionKeeps},
 	{"a UDP socket keeps its endpoint", again, []string{"CIP-4"}, socketKeeps},
-	{"a UDP socket may stay while its endpoint drains", again, []string{"CT-8"}, socketDrains},
+	{"a UDP socket stays while its endpoint serves", again, []string{"CT-8"}, socketDrains},
 	{"a UDP socket ends with its Service", again, []string{"CT-10"}, socketEnds},
 	{"a UDP socket moves", again, []string{"CT-1", "CT-2", "CT-3", "CT-4"}, socketMoves},
 	{"a UDP socket is refused when no endpoint is left", again, []string{"CT-7"}, socketRefused},

@@ -58,8 +58,8 @@ func socketDrains(q *question) (Reason, bool) {
 	}
 	for _, e := range q.front.all {
 		if e.AddrPort == q.session.server && e.serving {
-			q.choose(append([]netip.AddrPort{e.AddrPort}, q.pool().endpoints...))
-			return q.since("CT-8", "this UDP socket was answered by %s, which still serves: it may stay there", q.was())
+			q.choose([]netip.AddrPort{e.AddrPort})
+			return q.since("CT-8", "this UDP socket was answered by %s, which still serves: it stays there", q.was())
 		}
 	}
 	return Reason{}, false

@@ -91,9 +91,9 @@ func lives() []life {
 			{want: "or refused", rows: "NE-1", saw: "refused"},
 			{state: one}, {want: at1, rows: "CIP-3 CT-5 CIP-2", saw: web1},
 		}},
-		{"CT-8: UDP may stay with an endpoint that still serves", udp, []step{
+		{"CT-8: UDP stays with an endpoint that still serves", udp, []step{
 			{state: one}, {want: at1, rows: "CIP-3 CIP-2", saw: web1},
-			{state: draining}, {want: half, rows: "TERM-1 CT-8 CIP-2 CIP-1", saw: web1},
+			{state: draining}, {want: at1, rows: "TERM-1 CT-8 CIP-2", saw: web1},
 			{state: notReady}, {want: at2, rows: "CIP-3 CT-1 CIP-1"},
 		}},
 		{"CT-2: so does UDP at a NodePort", "client/laptop 192.0.2.1:30080/UDP", []step{

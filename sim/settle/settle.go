@@ -54,6 +54,9 @@ func (s *Settle) Done(now time.Time) bool {
 	return s.barrier || s.err != nil || now.Sub(s.changed) > s.within
 }
 
+// Until is when the proxy must have settled.
+func (s *Settle) Until() time.Time { return s.changed.Add(s.within) }
+
 // Settled is the time of the last wrong answer; the zero Time when there was none.
 func (s *Settle) Settled() time.Time { return s.last }
 
