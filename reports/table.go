@@ -228,6 +228,9 @@ func (p *printer) blameStep(s *verdict.Step, file string) {
 		return
 	}
 	p.line("      WHERE %s:%d: %s", file, s.Line, s.Text)
+	if !slices.ContainsFunc(s.Flows, func(f verdict.Flows) bool { return f.Wrongs > 0 }) {
+		p.line("            %s", s.Why)
+	}
 	for _, f := range s.Flows {
 		if f.Wrongs == 0 {
 			continue

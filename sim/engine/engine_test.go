@@ -157,7 +157,7 @@ func TestSettlingWithoutBarrier(t *testing.T) {
 		t.Fatalf("%s: %s", c.Verdict, c.Why)
 	}
 	note := strings.Join(c.Steps[2].Notes, " ")
-	if !strings.Contains(note, "settled ") || !strings.Contains(note, "wrong answers before") {
+	if !strings.Contains(note, "while settling, ") || !strings.Contains(note, " wrong answers, the last to what was sent ") {
 		t.Errorf("note %q does not say when it settled", note)
 	}
 	c = runIn(t, story(t, change("50ms")), lagging(500*time.Millisecond))

@@ -42,10 +42,18 @@ func (r *run) questions(p *scenario.Probe) (out []question, err error) {
 	return out, nil
 }
 
+// suffix tells questions of both families apart in one lab.
+func (r *run) suffix(a netip.Addr) string {
+	if len(r.plan.families) > 1 && a.Is6() {
+		return " (IPv6)"
+	}
+	return ""
+}
+
 func (r *run) questionsIn(family scenario.Family, p *scenario.Probe) ([]question, error) {
 	suffix := ""
-	if len(r.plan.families) > 1 && family == scenario.IPv6 {
-		suffix = " (IPv6)"
+	if family == scenario.IPv6 {
+		suffix = r.suffix(netip.IPv6Unspecified())
 	}
 	if p.Everything {
 		return r.everything(family, suffix), nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"svclab/proxycore/cluster"
@@ -120,12 +121,19 @@ func contradicts(claim *scenario.Claim, a world.HealthAnswer) error {
 	if claim == nil || (claim.Status == 0 || claim.Status == a.Status) && (claim.LocalEndpoints == nil || *claim.LocalEndpoints == a.LocalEndpoints && a.Outcome == world.Answered) {
 		return nil
 	}
-	return fmt.Errorf("%s, as the specification has it, but the file claims something else: one of the two is mistaken, and it is not the proxy", oracle.HealthText(a))
+	var words []string
+	if claim.Status != 0 {
+		words = append(words, fmt.Sprintf("status: %d", claim.Status))
+	}
+	if claim.LocalEndpoints != nil {
+		words = append(words, fmt.Sprintf("localEndpoints: %d", *claim.LocalEndpoints))
+	}
+	return fmt.Errorf("%s, as the specification has it, but the file claims %q: one of the two is mistaken, and it is not the proxy", oracle.HealthText(a), strings.Join(words, ", "))
 }
 
 func (r *run) healthFlows(s *scenario.Health, node *world.Host, c world.HealthCheck, a world.HealthAnswer, h oracle.Health, wrong error) verdict.Flows {
 	f := verdict.Flows{
-		From: c.From.String(), To: "health of " + refText(s.Of) + " on " + node.String(), Address: c.To.String() + "/HTTP", Sent: 1,
+		From: c.From.String(), To: "health of " + refText(s.Of) + " on " + node.String() + r.suffix(c.To.Addr()), Address: c.To.String() + "/HTTP", Sent: 1,
 		Answers: []verdict.Answer{{Who: oracle.HealthText(a), Count: 1}},
 	}
 	for i, one := range h.Cases {

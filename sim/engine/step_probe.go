@@ -75,9 +75,9 @@ func (r *run) settle(ctx context.Context, p *scenario.Probe, questions []questio
 	}
 	r.history.Settle(time.Now())
 	if s.Wrongs() > 0 && s.Err() != nil {
-		step.Notes = append(step.Notes, fmt.Sprintf("not settled: %d wrong answers, the last %s after the change", s.Wrongs(), round(s.Settled().Sub(*r.changed.Load()))))
+		step.Notes = append(step.Notes, fmt.Sprintf("not settled: %d wrong answers, the last to what was sent %s after the change", s.Wrongs(), round(s.Settled().Sub(*r.changed.Load()))))
 	} else if s.Wrongs() > 0 {
-		step.Notes = append(step.Notes, fmt.Sprintf("settled %s after the change, with %d wrong answers before", round(s.Settled().Sub(*r.changed.Load())), s.Wrongs()))
+		step.Notes = append(step.Notes, fmt.Sprintf("while settling, %d wrong answers, the last to what was sent %s after the change", s.Wrongs(), round(s.Settled().Sub(*r.changed.Load()))))
 	} else {
 		step.Notes = append(step.Notes, "no wrong answer after the change")
 	}

@@ -128,6 +128,7 @@ func (p *parser) checkProbe(pr *Probe, now *there) {
 		p.missing(p.at[via{pr}][0], Ref{Kind: "node", Name: pr.Via}, now)
 	}
 	for _, t := range pr.To {
+		p.checkWire(pr, t, now)
 		if t.Addr.IsValid() || p.missing(t.Pos, t.Ref, now) || t.Ref.Kind != "service" {
 			continue
 		}

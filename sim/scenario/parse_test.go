@@ -51,7 +51,7 @@ func TestParseStory(t *testing.T) {
 				{Pos: Pos{15, 9}, Ref: Ref{"service", "shop", "db"}, Port: "53", Proto: "UDP"},
 				{Pos: Pos{16, 9}, Ref: Ref{"pod", "default", "web-1"}, Port: "8080"},
 				{Pos: Pos{17, 9}, Ref: Ref{"node", "", "node-1"}, Port: "30080", Proto: "TCP"},
-				{Pos: Pos{18, 9}, Addr: netip.MustParseAddrPort("10.96.0.9:80"), Proto: "SCTP"},
+				{Pos: Pos{18, 9}, Addr: netip.MustParseAddrPort("10.96.0.9:80"), Proto: "TCP"},
 				{Pos: Pos{19, 9}, Addr: netip.MustParseAddrPort("[fd00::1]:80")},
 			},
 			Session: "one", Flows: 3, Expect: "answered",

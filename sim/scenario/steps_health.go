@@ -66,7 +66,9 @@ type (
 
 func (p *parser) checkHealth(h *Health, now *there) {
 	for _, at := range p.at[ofHealth{h}] {
-		p.missing(at, h.Of, now)
+		if !p.missing(at, h.Of, now) {
+			p.checkHealthPort(at, h.Of)
+		}
 	}
 	p.checkFrom(h.From, p.at[fromHealth{h}], now)
 	p.checkNodes(h, h.Nodes, now)
