@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -23,6 +24,7 @@ type check struct {
 
 // door is one listener and who answers at it.
 type door struct {
+	ln     net.Listener
 	server *http.Server
 	done   chan struct{}
 }
@@ -37,7 +39,7 @@ func (s *Server) open(at netip.AddrPort, h http.Handler) (*door, error) {
 }
 
 func serve(ln net.Listener, h http.Handler) *door {
-	d := &door{&http.Server{Handler: h, ReadHeaderTimeout: patience}, make(chan struct{})}
+	d := &door{ln, &http.Server{Handler: h, ReadHeaderTimeout: patience}, make(chan struct{})}
 	go func() {
 		defer close(d.done)
 		_ = d.server.Serve(ln) // ends with Close; an accept that fails for good is met by whoever asks
@@ -45,8 +47,14 @@ func serve(ln net.Listener, h http.Handler) *door {
 	return d
 }
 
-// close ends with every connection broken and the port free.
+// close ends with every connection broken and the port free: it is shut down before, since a program that somebody else in
+// this process is starting holds a copy of the socket until it runs, and with it the port.
 func (d *door) close() error {
+	if c, ok := d.ln.(syscall.Conn); ok {
+		if raw, err := c.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }) // closed below, come what may
+		}
+	}
 	err := d.server.Close()
 	<-d.done
 	return err
