@@ -2,62 +2,113 @@ package lab
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
 
 	"svclab/nsnet"
 	"svclab/proxycore/cluster"
 	"svclab/sim/world"
 )
 
-// serve opens the servers of all pods. Their goroutines end when Close closes the sockets.
-func (l *Lab) serve() error {
-	for i := range l.topology.Pods {
-		h := &l.topology.Pods[i]
-		for _, addr := range h.Addrs {
-			for _, port := range h.Listen {
-				if err := l.listen(h, netip.AddrPortFrom(addr, port.Port), port.Proto); err != nil {
-					return err
-				}
+// server is an open socket and who serves on it.
+type server struct {
+	closer
+	serve func() // to the end of the socket
+}
+
+// open opens the pod's servers inside its namespace, or that of its node. Nobody serves yet: no goroutine begins inside a
+// namespace.
+func (p *place) open(ns *nsnet.NS, h *world.Host) error {
+	sctp := map[netip.AddrPort]bool{}
+	for _, addr := range h.Addrs {
+		for _, port := range h.Listen {
+			at := netip.AddrPortFrom(addr, port.Port)
+			if port.Proto == cluster.SCTP {
+				sctp[at] = true
+				continue
+			}
+			if err := p.listen(ns, at, port.Proto); err != nil {
+				return err
 			}
 		}
 	}
-	return l.respond()
+	if h.HostNetwork { // the node's own responders answer for all pods that are in it
+		return nil
+	}
+	return p.respond(ns, sctp)
 }
 
-func (l *Lab) listen(h *world.Host, at netip.AddrPort, proto cluster.Proto) error {
-	p := l.places[h.Place]
-	ns := p.ns
+// serveHosts opens the servers of pods in their nodes' namespaces, and the SCTP of nodes and clients.
+func (l *Lab) serveHosts(context.Context) error {
+	t := l.topology
+	sctp := map[*nsnet.NS]map[netip.AddrPort]bool{}
+	for i := range t.Pods {
+		h := &t.Pods[i]
+		if !h.HostNetwork {
+			continue
+		}
+		p := l.places[h.Place]
+		if sctp[p.ns] == nil {
+			sctp[p.ns] = map[netip.AddrPort]bool{}
+		}
+		for _, addr := range h.Addrs {
+			for _, port := range h.Listen {
+				if port.Proto == cluster.SCTP {
+					sctp[p.ns][netip.AddrPortFrom(addr, port.Port)] = true
+				}
+			}
+		}
+		if err := p.ns.Do(func() error { return p.open(p.ns, h) }); err != nil {
+			return err
+		}
+	}
+	for _, hosts := range [][]world.Host{t.Nodes, t.Clients} {
+		for i := range hosts {
+			p := l.places[hosts[i].Place]
+			if err := p.respond(p.ns, sctp[p.ns]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// serve begins to serve on all that was opened. The goroutines end when Close closes the sockets.
+func (l *Lab) serve(context.Context) error {
+	for _, p := range l.places {
+		for _, s := range p.servers {
+			go s.serve()
+		}
+	}
+	return nil
+}
+
+func (p *place) listen(ns *nsnet.NS, at netip.AddrPort, proto cluster.Proto) error {
 	switch proto {
 	case cluster.TCP:
 		ln, err := ns.ListenTCP(at)
 		if err != nil {
 			return err
 		}
-		l.servers = append(l.servers, ln)
-		go serveTCP(ns, ln)
+		p.servers = append(p.servers, server{ln, func() { serveTCP(ns, ln) }})
 	case cluster.UDP:
 		c, err := ns.ListenUDP(at)
 		if err != nil {
 			return err
 		}
+		p.servers = append(p.servers, server{c, func() { serveUDP(c, at) }})
 		_ = c.SetReadBuffer(4 << 20) // best effort: capped by net.core.rmem_max when unprivileged
-		if err := answersFragment(c, at.Addr()); err != nil {
-			return err
-		}
-		l.servers = append(l.servers, c)
-		go serveUDP(c, at)
-	case cluster.SCTP:
-		if p.sctp == nil {
-			p.sctp = map[netip.AddrPort]bool{}
-		}
-		p.sctp[at] = true
+		return answersFragment(c, at.Addr())
 	default:
-		return fmt.Errorf("%s cannot serve %s: this lab has no %s servers", h.Place, at, proto)
+		return fmt.Errorf("%s cannot serve %s: this lab has no %s servers", p.host.Place, at, proto)
 	}
 	return nil
 }
@@ -95,20 +146,31 @@ func answerTCP(ns *nsnet.NS, c *net.TCPConn) {
 	}
 }
 
+// datagrams holds room for the largest ones. Thousands of servers wait at a time, and few have something to read.
+var datagrams = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }}
+
 func serveUDP(c *net.UDPConn, server netip.AddrPort) {
-	buf := make([]byte, 64<<10)
-	for {
-		n, source, err := c.ReadFromUDPAddrPort(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			continue // an ICMP error for an earlier answer
-		}
-		if word, ok := whole(string(buf[:n]), requestFields); ok {
-			_, _ = c.WriteToUDPAddrPort([]byte(padded(answer(word, server, unmap(source)), n)), source) // a lost client is judged by its flow
-		}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return
 	}
+	_ = raw.Read(func(fd uintptr) bool { // the error is that of Close
+		buf := datagrams.Get().(*[]byte)
+		defer datagrams.Put(buf)
+		for {
+			n, from, err := unix.Recvfrom(int(fd), *buf, unix.MSG_DONTWAIT)
+			if err == unix.EAGAIN {
+				return false // wait for more
+			}
+			if err != nil {
+				continue // a signal, or an ICMP error for an earlier answer
+			}
+			source := addrPort(from)
+			if word, ok := whole(string((*buf)[:n]), requestFields); ok {
+				_, _ = c.WriteToUDPAddrPort([]byte(padded(answer(word, server, source), n)), source) // a lost client is judged by its flow
+			}
+		}
+	})
 }
 
 func answersFragment(c *net.UDPConn, at netip.Addr) error {

@@ -21,26 +21,14 @@ type responder struct {
 	listening map[netip.AddrPort]bool // not changed once it serves
 }
 
-// respond opens the SCTP of every namespace, for both families.
-func (l *Lab) respond() error {
-	listening := map[*nsnet.NS]map[netip.AddrPort]bool{}
-	for _, p := range l.places {
-		if listening[p.ns] == nil {
-			listening[p.ns] = map[netip.AddrPort]bool{}
+// respond opens the SCTP of a namespace, for both families.
+func (p *place) respond(ns *nsnet.NS, listening map[netip.AddrPort]bool) error {
+	for _, domain := range []int{unix.AF_INET, unix.AF_INET6} {
+		r, err := newResponder(ns, domain, listening)
+		if err != nil {
+			return fmt.Errorf("serve SCTP in namespace %s: %w", ns.Name(), err)
 		}
-		for at := range p.sctp {
-			listening[p.ns][at] = true
-		}
-	}
-	for ns, at := range listening {
-		for _, domain := range []int{unix.AF_INET, unix.AF_INET6} {
-			r, err := newResponder(ns, domain, at)
-			if err != nil {
-				return fmt.Errorf("serve SCTP in namespace %s: %w", ns.Name(), err)
-			}
-			l.servers = append(l.servers, r.file)
-			go r.serve()
-		}
+		p.servers = append(p.servers, server{r.file, r.serve})
 	}
 	return nil
 }
