@@ -19,7 +19,7 @@ func (n *NS) Do(f func() error) error {
 	runtime.LockOSThread()
 	if inside(n) {
 		defer runtime.UnlockOSThread()
-		if n.FD() < 0 {
+		if !n.isOpen() {
 			return &Error{"enter", n.name, os.ErrClosed}
 		}
 		return f()

@@ -74,7 +74,7 @@ func (n *NS) Exchange(messages []byte, answer func(index int, kind uint16, conte
 // openRoute makes the socket. Waiting on it blocks its thread: the kernel has done everything before send returns.
 func (n *NS) openRoute() error {
 	if n.route.open {
-		if n.FD() < 0 {
+		if !n.isOpen() {
 			return &Error{"enter", n.name, os.ErrClosed}
 		}
 		return nil
@@ -105,25 +105,6 @@ func (n *NS) closeRoute() {
 	if n.route.open {
 		unix.Close(n.route.fd)
 		n.route.open = false
-	}
-}
-
-// Rest closes the netlink sockets of the namespace until they are asked for again: a thousand pods that have been built need
-// them no more. Nobody may be using a handle of Netlink.
-func (n *NS) Rest() {
-	n.route.Lock()
-	defer n.route.Unlock()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.rest()
-}
-
-// rest wants both locks.
-func (n *NS) rest() {
-	n.closeRoute()
-	if n.handle != nil {
-		n.handle.Close()
-		n.handle = nil
 	}
 }
 

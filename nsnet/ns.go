@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -13,8 +14,9 @@ import (
 type NS struct {
 	name string
 
-	mu     sync.RWMutex // guards fd and handle: a closed descriptor's number may already be another file
-	fd     int          // -1 once closed
+	mu     sync.RWMutex    // guards all below: a closed descriptor's number may already be another file
+	fd     int             // -1 at rest and once closed
+	anchor syscall.RawConn // what holds the namespace at rest; else nil
 	handle *netlink.Handle
 
 	route routeSocket // locked before mu
@@ -61,6 +63,7 @@ func (n *NS) Name() string { return n.name }
 
 // FD is the descriptor of the namespace, for netlink sockets that take one; -1 after Close. It stays the NS's own.
 func (n *NS) FD() int {
+	_ = n.wake()
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.fd
@@ -72,10 +75,11 @@ func (n *NS) Close() error {
 	defer n.route.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.rest()
+	n.anchor = nil
 	if n.fd < 0 {
 		return nil
 	}
-	n.rest()
 	err := unix.Close(n.fd)
 	n.fd = -1
 	if err != nil {
@@ -86,6 +90,9 @@ func (n *NS) Close() error {
 
 // enter moves the calling thread, which must be locked.
 func (n *NS) enter() error {
+	if err := n.wake(); err != nil {
+		return err
+	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if n.fd < 0 {

@@ -18,8 +18,9 @@ type proc struct {
 	users  int // who has it now
 }
 
-// visitsOfProc is how often one is used. Making and giving up one costs about as much as ten pods' settings.
-const visitsOfProc = 128
+// visitsOfProc is how often one is used. Among 1,024 namespaces the settings of a pod cost 112 µs of processor with 16, 96 with
+// 32, 111 with 128, and 317 with one mount for all.
+const visitsOfProc = 32
 
 var procs = struct {
 	sync.Mutex

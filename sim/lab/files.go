@@ -22,25 +22,30 @@ func (l *Lab) enoughFiles(context.Context) error {
 	return nil
 }
 
-// files is about how many open files the lab will have, with room for those that come and go.
+// files is about how many open files the lab will have, with room for those that come and go. A pod that serves has no more
+// than its servers: its namespace is at rest until a flow starts there.
 func (l *Lab) files() (n int) {
 	const (
-		own      = 256 // the process's, flows, building
-		ofNode   = 16  // namespace, netlink, SCTP, proxy
-		ofClient = 3   // namespace, SCTP
+		own    = 256 // the process's, flows, building
+		ofNode = 16  // namespace, netlink, proxy
 	)
 	t := l.topology
-	n = own + ofNode*len(t.Nodes) + ofClient*len(t.Clients)
+	n = own + ofNode*len(t.Nodes) + len(t.Clients)
+	if l.servesSCTP() {
+		n += 2 * (len(t.Nodes) + len(t.Clients) + len(t.Pods))
+	}
 	for i := range t.Pods {
 		h := &t.Pods[i]
-		if !h.HostNetwork {
-			n += ofClient
-		}
+		sockets := 0
 		for _, p := range h.Listen {
-			if p.Proto != cluster.SCTP {
-				n += len(h.Addrs)
+			switch {
+			case p.Proto == cluster.TCP && !h.HostNetwork:
+				sockets++
+			case p.Proto != cluster.SCTP:
+				sockets += len(h.Addrs)
 			}
 		}
+		n += max(sockets, 1)
 	}
 	return n
 }

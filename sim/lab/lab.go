@@ -49,6 +49,8 @@ type Lab struct {
 	sink     *wire.Sink
 	nodes    []*node // in the order of the topology
 	places   map[world.Place]*place
+	sctp     sync.Once
+	sctpErr  error
 	newProxy func(node *world.Host, ns *nsnet.NS) (NodeProxy, error)
 	state    *cluster.Snapshot // the last that was applied
 	phase    func(string)
@@ -57,6 +59,7 @@ type Lab struct {
 	mu       sync.Mutex // guards what Send leaves behind
 	sessions map[sessionKey]*session
 	parked   []*parked
+	speaking []closer // SCTP
 	closed   bool
 	probing  bool
 }
@@ -217,6 +220,9 @@ func (l *Lab) Close() error {
 		for _, s := range p.servers {
 			errs = append(errs, s.Close())
 		}
+	}
+	for _, s := range l.speaking {
+		errs = append(errs, s.Close())
 	}
 	if l.sink != nil {
 		errs = append(errs, l.sink.Close())

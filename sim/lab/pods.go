@@ -46,8 +46,12 @@ func (p *place) buildPod(nodeDev string) error {
 		}
 		return p.open(ns, h)
 	})
+	if err != nil {
+		return err
+	}
+	ns.Rest(p.anchor())
 	p.ns = ns
-	return err
+	return nil
 }
 
 // podDev is the node's end of the wire to the i-th pod.
@@ -67,11 +71,11 @@ func (l *Lab) ready(ctx context.Context) error {
 	}
 	err := concurrently(ctx, len(hosts), func(i int) error {
 		h := hosts[i]
-		ns := l.places[h.Place].ns
-		if err := wire.Ready(ctx, ns, underlayDev, slices.Concat(h.Addrs, h.More)...); err != nil {
+		p := l.places[h.Place]
+		if err := wire.Ready(ctx, p.ns, underlayDev, slices.Concat(h.Addrs, h.More)...); err != nil {
 			return err
 		}
-		ns.Rest()
+		p.ns.Rest(p.anchor())
 		return nil
 	})
 	if err != nil {

@@ -39,7 +39,7 @@ func scaleTopology(nodes, pods int) *world.Topology {
 func BenchmarkScale(b *testing.B) {
 	nstest.Need(b, "nftables", "veth", "bridge")
 	p, _ := proxies.Find("nftables")
-	for _, pods := range []int{100, 1000, 2000} {
+	for _, pods := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprint(pods), func(b *testing.B) {
 			top := scaleTopology(10, pods)
 			var closed time.Duration

@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -27,56 +29,34 @@ type server struct {
 // open opens the pod's servers inside its namespace, or that of its node. Nobody serves yet: no goroutine begins inside a
 // namespace.
 func (p *place) open(ns *nsnet.NS, h *world.Host) error {
-	sctp := map[netip.AddrPort]bool{}
-	for _, addr := range h.Addrs {
-		for _, port := range h.Listen {
-			at := netip.AddrPortFrom(addr, port.Port)
-			if port.Proto == cluster.SCTP {
-				sctp[at] = true
-				continue
-			}
-			if err := p.listen(ns, at, port.Proto); err != nil {
+	for _, port := range h.Listen {
+		if port.Proto == cluster.TCP && len(h.Addrs) > 1 && !h.HostNetwork {
+			if err := p.listenBoth(ns, port.Port); err != nil {
 				return err
 			}
-		}
-	}
-	if h.HostNetwork { // the node's own responders answer for all pods that are in it
-		return nil
-	}
-	return p.respond(ns, sctp)
-}
-
-// serveHosts opens the servers of pods in their nodes' namespaces, and the SCTP of nodes and clients.
-func (l *Lab) serveHosts(context.Context) error {
-	t := l.topology
-	sctp := map[*nsnet.NS]map[netip.AddrPort]bool{}
-	for i := range t.Pods {
-		h := &t.Pods[i]
-		if !h.HostNetwork {
 			continue
 		}
-		p := l.places[h.Place]
-		if sctp[p.ns] == nil {
-			sctp[p.ns] = map[netip.AddrPort]bool{}
-		}
 		for _, addr := range h.Addrs {
-			for _, port := range h.Listen {
-				if port.Proto == cluster.SCTP {
-					sctp[p.ns][netip.AddrPortFrom(addr, port.Port)] = true
-				}
-			}
-		}
-		if err := p.ns.Do(func() error { return p.open(p.ns, h) }); err != nil {
-			return err
-		}
-	}
-	for _, hosts := range [][]world.Host{t.Nodes, t.Clients} {
-		for i := range hosts {
-			p := l.places[hosts[i].Place]
-			if err := p.respond(p.ns, sctp[p.ns]); err != nil {
+			if err := p.listen(ns, netip.AddrPortFrom(addr, port.Port), port.Proto); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// serveHosts opens the servers of pods that are in their nodes' namespaces.
+func (l *Lab) serveHosts(context.Context) error {
+	for i := range l.topology.Pods {
+		h := &l.topology.Pods[i]
+		if p := l.places[h.Place]; h.HostNetwork {
+			if err := p.ns.Do(func() error { return p.open(p.ns, h) }); err != nil {
+				return err
+			}
+		}
+	}
+	if l.servesSCTP() {
+		return l.speakSCTP()
 	}
 	return nil
 }
@@ -91,6 +71,17 @@ func (l *Lab) serve(context.Context) error {
 	return nil
 }
 
+// listenBoth is one TCP server for both addresses of a pod that is alone in its namespace. It accepts at the loopback device's
+// addresses too, where a server of the pod's addresses has no business, and resets.
+func (p *place) listenBoth(ns *nsnet.NS, port uint16) error {
+	ln, err := ns.ListenTCPBoth(port)
+	if err != nil {
+		return err
+	}
+	p.servers = append(p.servers, server{ln, func() { serveTCP(ns, ln, p.host.Addrs) }})
+	return nil
+}
+
 func (p *place) listen(ns *nsnet.NS, at netip.AddrPort, proto cluster.Proto) error {
 	switch proto {
 	case cluster.TCP:
@@ -98,7 +89,7 @@ func (p *place) listen(ns *nsnet.NS, at netip.AddrPort, proto cluster.Proto) err
 		if err != nil {
 			return err
 		}
-		p.servers = append(p.servers, server{ln, func() { serveTCP(ns, ln) }})
+		p.servers = append(p.servers, server{ln, func() { serveTCP(ns, ln, []netip.Addr{at.Addr()}) }})
 	case cluster.UDP:
 		c, err := ns.ListenUDP(at)
 		if err != nil {
@@ -107,13 +98,31 @@ func (p *place) listen(ns *nsnet.NS, at netip.AddrPort, proto cluster.Proto) err
 		p.servers = append(p.servers, server{c, func() { serveUDP(c, at) }})
 		_ = c.SetReadBuffer(4 << 20) // best effort: capped by net.core.rmem_max when unprivileged
 		return answersFragment(c, at.Addr())
+	case cluster.SCTP: // see speakSCTP
 	default:
 		return fmt.Errorf("%s cannot serve %s: this lab has no %s servers", p.host.Place, at, proto)
 	}
 	return nil
 }
 
-func serveTCP(ns *nsnet.NS, ln *net.TCPListener) {
+// anchor is a socket that holds the pod's namespace, nil when it serves nothing.
+func (p *place) anchor() syscall.RawConn {
+	if len(p.servers) == 0 {
+		return nil
+	}
+	c, ok := p.servers[0].closer.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
+}
+
+// serveTCP answers at some of the addresses that it hears at.
+func serveTCP(ns *nsnet.NS, ln *net.TCPListener, at []netip.Addr) {
 	for {
 		c, err := ln.AcceptTCP()
 		if err != nil {
@@ -122,14 +131,18 @@ func serveTCP(ns *nsnet.NS, ln *net.TCPListener) {
 			}
 			continue // the client was gone before it was accepted, or descriptors are short for a moment
 		}
-		go answerTCP(ns, c)
+		go answerTCP(ns, c, at)
 	}
 }
 
-func answerTCP(ns *nsnet.NS, c *net.TCPConn) {
+func answerTCP(ns *nsnet.NS, c *net.TCPConn, at []netip.Addr) {
 	defer c.Close()
-	server := c.LocalAddr().(*net.TCPAddr).AddrPort()
-	source := c.RemoteAddr().(*net.TCPAddr).AddrPort()
+	server := unmap(c.LocalAddr().(*net.TCPAddr).AddrPort())
+	source := unmap(c.RemoteAddr().(*net.TCPAddr).AddrPort())
+	if !slices.Contains(at, server.Addr()) {
+		_ = c.SetLinger(0) // close by RST
+		return
+	}
 	in := bufio.NewReaderSize(c, 512)
 	for {
 		line, err := in.ReadString('\n')
@@ -140,7 +153,7 @@ func answerTCP(ns *nsnet.NS, c *net.TCPConn) {
 		if !ok || strings.HasPrefix(word, strayMark) && strayFrom(ns, c) != nil {
 			return
 		}
-		if _, err := io.WriteString(c, padded(answer(word, unmap(server), unmap(source)), len(line))); err != nil {
+		if _, err := io.WriteString(c, padded(answer(word, server, source), len(line))); err != nil {
 			return
 		}
 	}
