@@ -109,7 +109,7 @@ func TestBuildIsManyPuts(t *testing.T) {
 		var keys []Key
 		var one tree[string]
 		for i := range n {
-			k := Key{"default", fmt.Sprintf("svc-%03d", i*7%301)}
+			k := Key{"default", fmt.Sprintf("svc-%03d", i*7%307)}
 			keys = append(keys, k)
 			one = one.put(k, k.Name)
 		}
