@@ -60,6 +60,8 @@ type Snapshot struct {
 	count    int               // of groups with a Service
 	nodes    tree[*Node]       // by a Key without namespace
 	pods     tree[*corev1.Pod] // no proxy acts on them; an API server shows them
+
+	serviceCIDRs []netip.Prefix
 }
 
 // group is a Service, nil when there is none, and the EndpointSlices that name it, by name: whoever asks for the one needs
@@ -114,8 +116,50 @@ func (s *Snapshot) clone() *Snapshot {
 	return &c
 }
 
+// Of is the state of these Services and EndpointSlices: the same as one With… after the other, at a cost of O(N) where both
+// lists are ordered by namespace and name, as an API server's are. Of two with the same name the later counts.
+func Of(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) *Snapshot {
+	keys, index := make([]Key, 0, len(services)), make(map[Key]*group, len(services))
+	at := func(k Key) *group {
+		g := index[k]
+		if g == nil {
+			g = &group{}
+			index[k] = g
+			keys = append(keys, k)
+		}
+		return g
+	}
+	s := &Snapshot{}
+	for _, o := range services {
+		v := serviceOf(o)
+		g := at(v.Key)
+		s.count += btoi(g.service == nil)
+		g.service = v
+	}
+	for _, o := range endpoints {
+		v := sliceOf(o)
+		g := at(v.Service)
+		if place, found := named(g.slices, v.Name); found {
+			g.slices[place] = v
+		} else {
+			g.slices = slices.Insert(g.slices, place, v)
+		}
+	}
+	if !slices.IsSortedFunc(keys, Key.Compare) {
+		slices.SortFunc(keys, Key.Compare)
+	}
+	s.services = build(keys, func(k Key) *group { return index[k] })
+	return s
+}
+
 // WithService returns the state with the Service added or replaced.
 func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
+	v := serviceOf(o)
+	was := s.group(v.Key)
+	return s.put(v.Key, was, group{v, was.slices})
+}
+
+func serviceOf(o *corev1.Service) *Service {
 	v := &Service{Key: Key{o.Namespace, o.Name}, Object: o}
 	texts := o.Spec.ClusterIPs
 	if len(texts) == 0 && o.Spec.ClusterIP != "" {
@@ -126,8 +170,7 @@ func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
 			v.ClusterIPs = append(v.ClusterIPs, a)
 		}
 	}
-	was := s.group(v.Key)
-	return s.put(v.Key, was, group{v, was.slices})
+	return v
 }
 
 // WithoutService returns the state without the Service; its slices stay, as in the API.
@@ -139,22 +182,27 @@ func (s *Snapshot) WithoutService(k Key) *Snapshot {
 // WithSlice returns the state with the EndpointSlice added or replaced. A slice whose label names another Service than
 // before must be removed under its old Service first.
 func (s *Snapshot) WithSlice(o *discoveryv1.EndpointSlice) *Snapshot {
+	v := sliceOf(o)
+	was := s.group(v.Service)
+	at, found := named(was.slices, v.Name)
+	list := make([]*Slice, 0, len(was.slices)+btoi(!found))
+	list = append(append(list, was.slices[:at]...), v)
+	return s.put(v.Service, was, group{was.service, append(list, was.slices[at+btoi(found):]...)})
+}
+
+func sliceOf(o *discoveryv1.EndpointSlice) *Slice {
 	v := &Slice{
 		Key:       Key{o.Namespace, o.Name},
 		Service:   Key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]},
 		Object:    o,
 		Addresses: make([]netip.Addr, len(o.Endpoints)),
 	}
-	for i, e := range o.Endpoints {
-		if len(e.Addresses) > 0 {
+	for i := range o.Endpoints {
+		if e := &o.Endpoints[i]; len(e.Addresses) > 0 {
 			v.Addresses[i], _ = ParseAddr(e.Addresses[0])
 		}
 	}
-	was := s.group(v.Service)
-	at, found := named(was.slices, v.Name)
-	list := make([]*Slice, 0, len(was.slices)+btoi(!found))
-	list = append(append(list, was.slices[:at]...), v)
-	return s.put(v.Service, was, group{was.service, append(list, was.slices[at+btoi(found):]...)})
+	return v
 }
 
 // WithoutSlice returns the state without the EndpointSlice of that Service.
@@ -194,6 +242,22 @@ func (s *Snapshot) WithoutNode(name string) *Snapshot {
 	c := s.clone()
 	c.nodes = c.nodes.drop(Key{Name: name})
 	return c
+}
+
+// WithServiceCIDRs returns the state in which cluster IPs are given out from these ranges (networking.k8s.io/v1 ServiceCIDRs),
+// instead of those before.
+func (s *Snapshot) WithServiceCIDRs(ranges ...netip.Prefix) *Snapshot {
+	c := s.clone()
+	c.serviceCIDRs = ranges
+	return c
+}
+
+// ServiceCIDRs are where cluster IPs are given out from; nil: the cluster does not say. They must not be changed.
+func (s *Snapshot) ServiceCIDRs() []netip.Prefix {
+	if s == nil {
+		return nil
+	}
+	return s.serviceCIDRs
 }
 
 // WithPod returns the state with the Pod added or replaced.

@@ -129,6 +129,36 @@ func (b *branch[V]) walk(yield func(Key, V) bool) bool {
 	return b == nil || b.left.walk(yield) && yield(b.key, b.val) && b.right.walk(yield)
 }
 
+// build makes the tree of these keys, which are sorted and each there once, with their values: the same as a put for each, in
+// O(N).
+func build[V comparable](keys []Key, val func(Key) V) tree[V] {
+	var edge []*branch[V] // from the root along the right
+	for _, k := range keys {
+		b := &branch[V]{key: k, rank: rank(k), val: val(k)}
+		for len(edge) > 0 && !edge[len(edge)-1].above(b.rank, b.key) {
+			b.left = edge[len(edge)-1]
+			edge = edge[:len(edge)-1]
+		}
+		if len(edge) > 0 {
+			edge[len(edge)-1].right = b
+		}
+		edge = append(edge, b)
+	}
+	if len(edge) == 0 {
+		return tree[V]{}
+	}
+	edge[0].count()
+	return tree[V]{edge[0]}
+}
+
+func (b *branch[V]) count() int {
+	if b == nil {
+		return 0
+	}
+	b.size = b.left.count() + b.right.count() + 1
+	return b.size
+}
+
 func (t tree[V]) put(key Key, val V) tree[V] { return tree[V]{t.root.put(key, rank(key), val)} }
 func (t tree[V]) drop(key Key) tree[V]       { return tree[V]{t.root.drop(key)} }
 func (t tree[V]) len() int                   { return t.root.len() }
