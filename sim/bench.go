@@ -12,7 +12,7 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
-		benchShowCommand(),
+		benchLabCommand(), benchShowCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)

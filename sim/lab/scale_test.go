@@ -15,7 +15,7 @@ import (
 
 func scaleTopology(nodes, pods int) *world.Topology {
 	t := &world.Topology{}
-	serve := []world.Port{{Proto: cluster.TCP, Port: 5000}, {Proto: cluster.UDP, Port: 5000}, {Proto: cluster.SCTP, Port: 5000}}
+	serve := []world.Port{{Proto: cluster.TCP, Port: 5000}, {Proto: cluster.UDP, Port: 5000}}
 	for i := range nodes {
 		t.Nodes = append(t.Nodes, world.Host{
 			Place:    world.Place{Kind: world.Node, Name: fmt.Sprintf("node-%d", i+1)},
