@@ -41,6 +41,7 @@ func visit(n *NS, op string, enter, f func() error) (err error) {
 		return &Error{op, n.name, err}
 	}
 	way.arrive(n)
+	counted.visits.Add(1)
 	return f()
 }
 

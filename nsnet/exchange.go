@@ -44,6 +44,7 @@ func (n *NS) Exchange(messages []byte, answer func(index int, kind uint16, conte
 		return err
 	}
 	s := &n.route
+	counted.exchanges.Add(1)
 	first := s.sequence + 1
 	if err := s.number(messages); err != nil {
 		return err
@@ -121,6 +122,7 @@ func (s *routeSocket) number(messages []byte) error {
 			return errMessage
 		}
 		s.sequence++
+		counted.messages.Add(1)
 		flags := binary.NativeEndian.Uint16(b[6:]) &^ unix.NLM_F_ACK
 		if size == len(b) {
 			flags |= unix.NLM_F_ACK

@@ -30,6 +30,7 @@ func (n *NS) Sysctls(settings ...Setting) error {
 	return n.Do(func() error {
 		w := settingsWriter{proc: p}
 		defer w.close()
+		counted.settings.Add(int64(len(settings)))
 		for _, s := range settings {
 			err := w.write(s)
 			if err != nil && !(s.Optional && errors.Is(err, fs.ErrNotExist)) {
