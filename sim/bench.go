@@ -20,7 +20,7 @@ func benchCommand() *cobra.Command {
 		Args:  cobra.ArbitraryArgs,
 		RunE:  oneOf,
 	}
-	for _, sub := range []*cobra.Command{} {
+	for _, sub := range []*cobra.Command{benchDatapathCommand()} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)
 	}
