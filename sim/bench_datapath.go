@@ -45,7 +45,7 @@ func benchDatapathCommand() *cobra.Command {
 		Long: `Measure connections, requests, datagrams and bytes from a pod to pods on its node and elsewhere: directly, and
 through the first, the middle and the last of N Services. All proxies stand at the same time, each on a node of
 its own, and every round measures everything once, in an order drawn anew: what disturbs the machine for a while
-disturbs all alike. Read ratios to "direct" of the same proxy, not times. The proxy "direct" is a node without any.
+disturbs all alike. Read ratios to the proxy "direct", which is a node without any, and not times.
 
 Every batch is proved: where a connection did not arrive at an endpoint of its Service there is an error and no
 sample. Exit codes: 0 all was measured · 1 a proxy failed; the note of its rows says how · 2 bad usage · 3 nothing

@@ -65,19 +65,19 @@ func TestWhatIsNotTranslatedIsNoSample(t *testing.T) {
 					routes[i].Pool.Endpoints = routes[0].Pool.Endpoints
 				}
 			}
-		}, "Service 37 of 40 is not reached: a packet to 10.96.0.46:80 came to 10.160.0.1"},
+		}, "reach Service 37 of 40: a packet to 10.96.0.46:80 came to 10.160.0.1"},
 		"to another node": {func(routes []proxycore.Route) {
 			for i := range routes {
 				if routes[i].Addr == netip.MustParseAddr("10.96.0.47") {
 					routes[i].Pool.Endpoints = routes[0].Pool.Endpoints
 				}
 			}
-		}, "Service 38 of 40 is not reached: a connection to 10.96.0.47:80 was established, and it is not at one of 10.192.0.90:8080 … 10.192.0.91:8080: no answer came"},
+		}, "reach Service 38 of 40: a connection to 10.96.0.47:80 was established, and it is not at one of 10.192.0.90:8080 … 10.192.0.91:8080: no answer came"},
 		"nowhere": {func(routes []proxycore.Route) {
 			for i := range routes {
 				routes[i].Pool.Endpoints = nil
 			}
-		}, "Service 1 of 40 is not reached: connect to 10.96.0.10:80: connection refused"},
+		}, "reach Service 1 of 40: connect to 10.96.0.10:80: connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := good

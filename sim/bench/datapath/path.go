@@ -86,16 +86,26 @@ func (p *path) socket(kind int) (fd int, port uint16, err error) {
 		err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	}
 	if err == nil {
-		port, err = p.ports.take(flow{kind, p.to})
-	}
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(port)})
+		port, err = p.bind(fd, kind)
 	}
 	if err != nil {
 		unix.Close(fd)
 		return -1, 0, fmt.Errorf("bind a client's socket: %w", err)
 	}
 	return fd, port, nil
+}
+
+// bind takes the next port. One that is in use is passed over: a process that is about to start may hold a copy of a socket.
+func (p *path) bind(fd, kind int) (uint16, error) {
+	for {
+		port, err := p.ports.take(kind)
+		if err != nil {
+			return 0, err
+		}
+		if err = unix.Bind(fd, &unix.SockaddrInet4{Port: int(port)}); err != unix.EADDRINUSE {
+			return port, err
+		}
+	}
 }
 
 func (p *path) peer() *unix.SockaddrInet4 {
@@ -105,22 +115,18 @@ func (p *path) peer() *unix.SockaddrInet4 {
 // Source ports of clients.
 const firstPort, lastPort = 10000, 65535
 
-// ports gives each flow to one address another source port, so that each is new to the node's memory of connections. They
-// start anew when that is emptied.
-type ports struct{ next map[flow]int }
+// ports gives every flow a source port that none had before, to whatever address, so that each is new to the node's memory of
+// connections: two to one endpoint, one of them through a Service, are the same for an answer, and the second would be given
+// another port on the way, which takes time. They start anew when that memory is emptied.
+type ports struct{ next map[int]int }
 
-type flow struct {
-	kind int
-	to   netip.AddrPort
-}
-
-func (p *ports) take(f flow) (uint16, error) {
-	n := firstPort + p.next[f]
+func (p *ports) take(kind int) (uint16, error) {
+	n := firstPort + p.next[kind]
 	if n > lastPort {
 		return 0, errors.New("all source ports are used up in one round; ask for fewer --samples")
 	}
-	p.next[f]++
+	p.next[kind]++
 	return uint16(n), nil
 }
 
-func (p *ports) renew() { p.next = map[flow]int{} }
+func (p *ports) renew() { p.next = map[int]int{} }

@@ -77,6 +77,11 @@ func (s *stand) settle(ctx context.Context, limit time.Duration) error {
 	_, later := s.rig.Proxy().(interface{ Alive() error }) // a process of its own
 	deadline := time.Now().Add(limit)
 	for i := range s.cluster.Services() {
+		if i%manyPorts == manyPorts-1 {
+			if err := s.renew(); err != nil {
+				return err
+			}
+		}
 		for {
 			if err := s.alive(ctx); err != nil {
 				return err
@@ -87,7 +92,7 @@ func (s *stand) settle(ctx context.Context, limit time.Duration) error {
 				break
 			}
 			if !wait {
-				return fmt.Errorf("Service %d of %d is not reached: %w", i+1, s.cluster.Services(), err)
+				return fmt.Errorf("reach Service %d of %d: %w", i+1, s.cluster.Services(), err)
 			}
 			select { // it needs the processor now
 			case <-time.After(between):
@@ -105,6 +110,9 @@ func (s *stand) settle(ctx context.Context, limit time.Duration) error {
 
 // between two questions whether a proxy is ready, which then has a glance to answer.
 const between, glance = 100 * time.Millisecond, 5 * time.Millisecond
+
+// manyPorts is fewer than there are.
+const manyPorts = 20000
 
 func (s *stand) alive(ctx context.Context) error {
 	if a, ok := s.rig.Proxy().(interface{ Alive() error }); ok {

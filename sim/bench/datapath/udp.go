@@ -77,34 +77,40 @@ const burst = 64
 // packets measures how many datagrams of one flow a second are sent and received. None may be lost, change its place, or go
 // elsewhere.
 func packets(p *path, n int) (rate []float64, err error) {
-	if _, err := p.flow(); err != nil { // not measured, as in newConnections
-		return nil, err
-	}
 	err = p.datagrams(func(fd int, port uint16) error {
-		var text [message]byte
-		var heard datagram
+		if err := p.pour(fd, port, 0, 1); err != nil { // not measured: it is newFlows that measures what the first one pays
+			return err
+		}
 		began := time.Now()
-		for done := 0; done < n; {
-			now := min(burst, n-done)
-			for i := range now {
-				number(text[:], port, uint64(done+i))
-				if _, err := unix.Write(fd, text[:]); err != nil {
-					return err
-				}
+		for done := 0; done < n; done += burst {
+			if err := p.pour(fd, port, 1+done, min(burst, n-done)); err != nil {
+				return err
 			}
-			for i := range now {
-				if err := p.server.receive(&heard); err != nil {
-					return fmt.Errorf("datagram %d: %w", done+i, err)
-				}
-				number(text[:], port, uint64(done+i))
-				if heard.text != text {
-					return fmt.Errorf("datagram %x came where %x was expected", heard.text, text)
-				}
-			}
-			done += now
 		}
 		rate = []float64{float64(n) / time.Since(began).Seconds()}
-		return p.check(heard.at())
+		return nil
 	})
 	return rate, err
+}
+
+// pour sends n datagrams of a flow, which are numbered from first on, and receives them.
+func (p *path) pour(fd int, port uint16, first, n int) error {
+	var text [message]byte
+	for i := range n {
+		number(text[:], port, uint64(first+i))
+		if _, err := unix.Write(fd, text[:]); err != nil {
+			return err
+		}
+	}
+	var heard datagram
+	for i := range n {
+		if err := p.server.receive(&heard); err != nil {
+			return fmt.Errorf("datagram %d: %w", first+i, err)
+		}
+		number(text[:], port, uint64(first+i))
+		if heard.text != text {
+			return fmt.Errorf("datagram %x came where %x was expected", heard.text, text)
+		}
+	}
+	return p.check(heard.at())
 }
