@@ -90,6 +90,11 @@ func (f *datapathFlags) main(ctx context.Context) error {
 		"proxy": strings.Join(f.proxies, ","), "services": strconv.Itoa(f.services), "endpoints": strconv.Itoa(f.endpoints),
 		"rounds": strconv.Itoa(f.rounds), "samples": strconv.Itoa(f.samples), "works": strings.Join(f.works, ","), "budget": f.budget.String(),
 	}
+	for _, p := range o.Proxies {
+		if _, version, ok := p.Known(); ok && version != "" {
+			r.Machine.Programs[p.Name] = version
+		}
+	}
 	if !f.quiet {
 		o.Progress = func(text string) { fmt.Fprintf(os.Stderr, "%7.1fs %s\n", time.Since(f.began).Seconds(), text) }
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"svclab/nsnet/nstest"
 	"svclab/sim/bench/load"
 	"svclab/sim/bench/rig"
@@ -83,5 +85,29 @@ func TestJumps(t *testing.T) {
 	byAddr := map[netip.Addr]int{load.Front(0).Addr(): 0, load.Front(2).Addr(): 2}
 	if got := jumps([]byte(rules), byAddr); !slices.Equal(got, []int{2, 0}) {
 		t.Errorf("got %v", got)
+	}
+}
+
+// TestPortsAreUsedOnce asks for ports until there are none.
+func TestPortsAreUsedOnce(t *testing.T) {
+	var p ports
+	p.renew()
+	seen := map[uint16]bool{}
+	for range lastPort - firstPort + 1 {
+		port, err := p.take(unix.SOCK_STREAM)
+		if err != nil || port < firstPort || seen[port] {
+			t.Fatalf("port %d, %v", port, err)
+		}
+		seen[port] = true
+	}
+	if port, err := p.take(unix.SOCK_STREAM); err == nil {
+		t.Errorf("port %d after all are used up", port)
+	}
+	if port, err := p.take(unix.SOCK_DGRAM); err != nil || port != firstPort {
+		t.Errorf("the first of UDP: port %d, %v", port, err)
+	}
+	p.renew()
+	if port, err := p.take(unix.SOCK_STREAM); err != nil || port != firstPort {
+		t.Errorf("after the memory is emptied: port %d, %v", port, err)
 	}
 }
