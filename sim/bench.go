@@ -13,6 +13,7 @@ func benchCommand() *cobra.Command {
 	}
 	for _, sub := range []*cobra.Command{
 		benchDatapathCommand(),
+		benchLabCommand(),
 		benchShowCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
