@@ -81,12 +81,13 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 			return err
 		}
 	}
+	most := b.limit
 	if empty && b.fault == nil {
-		b.pipe = newPipeline(b)
+		b.pipe, most = newPipeline(b), min(most, chunk)
 	}
 	for _, s := range b.sides {
 		for set := range numSets {
-			b.tx.expect(s.fam, set, s.coming[set], b.limit)
+			b.tx.expect(s.fam, set, s.coming[set], most)
 		}
 	}
 	err := b.fronts(ctx, c)

@@ -40,7 +40,7 @@ func (t *transaction) reset(seq uint32) {
 }
 
 func again(b []byte) []byte {
-	const keep = 256 << 10
+	const keep = 2 * chunk
 	if cap(b) > keep {
 		return nil
 	}
