@@ -97,6 +97,13 @@ func sortedPrefixes(in []netip.Prefix) []netip.Prefix {
 // Compile says what becomes of packets to one Service on one node. Pure: no clock, no environment, no order taken from
 // a map. The routes are sorted by front.
 func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
+	return new(compiler).compile(svc, endpoints, view)
+}
+
+// compiler is the memory in which Compile works, for whoever does it often.
+type compiler struct{ known [2][]candidate }
+
+func (w *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
 	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName || ofAnother(svc) || len(svc.ClusterIPs) == 0 {
 		return nil // rows CIP-15, CIP-16; headless: nothing of it is a proxy's business (CIP-14; util.ShouldSkipService)
 	}
@@ -104,20 +111,21 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 	affinity := affinityOf(svc.Object)
 	onlyHere := spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 	fromOutsideOnlyHere := spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
-	var routes []Route
+	routes := make([]Route, 0, len(spec.Ports)*(len(svc.ClusterIPs)+len(spec.ExternalIPs)+len(svc.Object.Status.LoadBalancer.Ingress)))
 	for i := range spec.Ports {
 		port := &spec.Ports[i]
 		proto, err := cluster.ParseProto(string(port.Protocol))
 		if err != nil {
 			continue // the API server admits no others
 		}
-		known := [2][]candidate{} // by family, computed once for all fronts of the port
+		known := [2]bool{} // by family, computed once for all fronts of the port
 		add := func(kind Kind, addr netip.Addr, number int32) *Route {
 			family := btoi(addr.Is6())
-			if known[family] == nil {
-				known[family] = candidates(endpoints, port.Name, proto, addr.Is4())
+			if !known[family] {
+				known[family] = true
+				w.known[family] = candidates(w.known[family][:0], endpoints, port.Name, proto, addr.Is4())
 			}
-			all := known[family]
+			all := w.known[family]
 			r := Route{
 				Front:    Front{Addr: addr, Proto: proto, Port: uint16(number)},
 				Owner:    Owner{Service: svc.Key, Port: port.Name},

@@ -101,7 +101,7 @@ func CompileCheck(svc *cluster.Service, endpoints []*cluster.Slice, view NodeVie
 			if err != nil {
 				continue
 			}
-			for _, c := range candidates(endpoints, port.Name, proto, f == 0) {
+			for _, c := range candidates(nil, endpoints, port.Name, proto, f == 0) {
 				if c.ready && c.placed && c.node == view.Name {
 					ready[c.Addr()] = true
 				}
@@ -119,7 +119,7 @@ func noLocal(routes []Route) (n NoLocal) {
 		external bool
 		family   int
 	}
-	seen := map[port]bool{}
+	var seen map[port]bool
 	for i := range routes {
 		r := &routes[i]
 		p := port{r.Owner.Port, r.Local != nil, btoi(r.Addr.Is6())}
@@ -129,6 +129,9 @@ func noLocal(routes []Route) (n NoLocal) {
 		}
 		if !drops || seen[p] {
 			continue
+		}
+		if seen == nil {
+			seen = map[port]bool{}
 		}
 		seen[p] = true
 		if p.external {
@@ -187,18 +190,23 @@ func (w *watched) queued(node *cluster.Node, changed []cluster.Key, old, now *cl
 		if old.Service(key) != now.Service(key) {
 			q.Services++
 		}
-		before := map[cluster.Key]*cluster.Slice{}
+		var before []*cluster.Slice // few
 		for s := range old.Slices(key) {
-			before[s.Key] = s
+			before = append(before, s)
 		}
 		for s := range now.Slices(key) {
-			if before[s.Key] != s {
+			i := slices.IndexFunc(before, func(b *cluster.Slice) bool { return b.Key == s.Key })
+			if i < 0 || before[i] != s {
 				q.Slices++
-				if t, err := time.Parse(time.RFC3339Nano, s.Object.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
-					q.Triggers = append(q.Triggers, t)
+				if text := s.Object.Annotations[corev1.EndpointsLastChangeTriggerTime]; text != "" {
+					if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
+						q.Triggers = append(q.Triggers, t)
+					}
 				}
 			}
-			delete(before, s.Key)
+			if i >= 0 {
+				before = slices.Delete(before, i, i+1)
+			}
 		}
 		q.Slices += len(before)
 	}

@@ -27,6 +27,9 @@ type Proxy struct {
 	dirty  bool           // the kernel may not hold what fronts says: the next Program is Full
 	stale  map[Front]bool // UDP fronts whose entries must be looked at; kept until a Clean has succeeded (k8s #112604)
 	watch  *watched
+
+	compiler  compiler         // scratch, as is
+	endpoints []*cluster.Slice // of one Service
 }
 
 // New makes a proxy that will reconcile the kernel fully at the first Apply. It owns backend, cleaner and observers from
@@ -39,7 +42,10 @@ func New(cfg Config, backend Backend, cleaner Cleaner, observers ...Observer) *P
 // a cost of O(changes · log N). When it returns nil every new flow follows the state, and no UDP flow is held on an
 // endpoint that is gone. After an error the next Apply reconciles everything, also with an unchanged state.
 func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
-	before := map[Front]*Route{}
+	var before map[Front]*Route // of a first state there is nothing to compare
+	if p.last != nil {
+		before = map[Front]*Route{}
+	}
 	delta := cluster.Diff(p.last, s)
 	p.watch.queued(s.Node(p.cfg.Node), delta.Services, p.last, s)
 	rules, view := CompileNode(s.Node(p.cfg.Node), s.ServiceCIDRs(), p.cfg)
@@ -58,8 +64,9 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 		if svc != nil {
 			created = svc.Object.CreationTimestamp.Time
 		}
-		endpoints := slices.Collect(s.Slices(key))
-		routes := Compile(svc, endpoints, view)
+		p.endpoints = slices.AppendSeq(p.endpoints[:0], s.Slices(key))
+		endpoints := p.endpoints
+		routes := p.compiler.compile(svc, endpoints, view)
 		p.fronts.set(key, created, routes, before)
 		p.watch.set(key, svc, endpoints, routes, view)
 	}

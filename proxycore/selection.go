@@ -23,14 +23,14 @@ func (c candidate) draining() bool { return c.serving && c.terminating }
 
 // candidates merges the slices of one Service for one port and family. An address that is in two slices counts once, and
 // its copy that is not terminating wins (row CIP-25, kubernetes #135593), then one that is ready, for which upstream has
-// no rule.
-func candidates(endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bool) []candidate {
-	var all []candidate
+// no rule. They are appended to the given.
+func candidates(all []candidate, endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bool) []candidate {
 	for _, s := range endpoints {
 		number, ok := slicePort(s.Object.Ports, port, proto)
 		if !ok || s.Object.AddressType == discoveryv1.AddressTypeFQDN || headless(s) {
 			continue
 		}
+		all = slices.Grow(all, len(s.Object.Endpoints))
 		for i := range s.Object.Endpoints {
 			addr := s.Addresses[i]
 			if !addr.IsValid() || addr.Is4() != is4 {
@@ -50,12 +50,15 @@ func candidates(endpoints []*cluster.Slice, port string, proto cluster.Proto, is
 			all = append(all, c)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b candidate) int {
+	order := func(a, b candidate) int {
 		if c := a.Compare(b.AddrPort); c != 0 {
 			return c
 		}
 		return cmp.Or(btoi(a.terminating)-btoi(b.terminating), btoi(b.ready)-btoi(a.ready))
-	})
+	}
+	if !slices.IsSortedFunc(all, order) {
+		slices.SortStableFunc(all, order)
+	}
 	return slices.CompactFunc(all, func(a, b candidate) bool { return a.AddrPort == b.AddrPort })
 }
 
@@ -102,6 +105,14 @@ func serving(all []candidate) (out []netip.AddrPort) {
 }
 
 func pick(all []candidate, view NodeView, good func(candidate) bool) (out []Endpoint) {
+	n := 0
+	for i := range all {
+		n += btoi(good(all[i]))
+	}
+	if n == 0 {
+		return nil
+	}
+	out = make([]Endpoint, 0, n)
 	for _, c := range all {
 		if good(c) {
 			out = append(out, Endpoint{AddrPort: c.AddrPort, Here: !c.placed || c.node == view.Name})

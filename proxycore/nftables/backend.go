@@ -84,6 +84,7 @@ var (
 	_ proxycore.Backend = (*Backend)(nil)
 	_ proxycore.Namer   = (*Backend)(nil)
 	_ proxycore.Guard   = (*Backend)(nil)
+	_ proxycore.Meter   = (*Backend)(nil)
 )
 
 // New opens a backend for a network namespace. It changes nothing there yet.
@@ -126,6 +127,9 @@ func (b *Backend) send(ctx context.Context) error {
 	b.tx.reset(b.sock.seq)
 	return err
 }
+
+// Sent is how many bytes of transactions have been sent. It may be called at any time.
+func (b *Backend) Sent() uint64 { return b.sock.sent.Load() }
 
 // RuleFor names the rule and the element that send a flow to the front to that endpoint, as nft lists them.
 func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ type socket struct {
 	seq   uint32
 	limit int // the largest datagram it takes
 	read  []byte
+	sent  atomic.Uint64 // bytes of batches; read by others
 }
 
 func dial(netns int) (*socket, error) {
@@ -111,6 +113,7 @@ func (s *socket) commit(ctx context.Context, batch []byte, first, last uint32) e
 	if err := s.deadline(ctx); err != nil {
 		return err
 	}
+	s.sent.Add(uint64(len(batch)))
 	if err := s.write(batch); err != nil {
 		if errors.Is(err, unix.EMSGSIZE) {
 			return fmt.Errorf("send a transaction of %d bytes, the socket takes %d: %w", len(batch), s.limit, err)
