@@ -1,6 +1,7 @@
 package proxycore
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,121 +12,125 @@ import (
 // older Service, and among equals the first by name, so that every node decides alike; when the winner goes, the next
 // appears. It holds every claim, so a change costs no more than the claims it touches.
 type arbiter struct {
-	claims map[Front]contest
-	mine   map[cluster.Key][]Route // never changed once they are here: claims point into them
+	best   map[FrontKey]*Route   // in force
+	rivals map[FrontKey][]*Route // every claim to a front that several Services claim, best first
+	mine   map[cluster.Key]claims
 }
 
-// contest is all claims to one front: nearly always one.
-type contest struct {
-	best claim
-	rest []claim // best first
-}
-
-type claim struct {
+// claims are those of one Service. The maps point into routes, which never change.
+type claims struct {
 	created time.Time
-	route   *Route
-}
-
-func (c claim) compare(o claim) int {
-	if d := c.created.Compare(o.created); d != 0 {
-		return d
-	}
-	return c.route.Owner.Service.Compare(o.route.Owner.Service)
+	routes  []Route
 }
 
 func newArbiter() *arbiter {
-	return &arbiter{claims: map[Front]contest{}, mine: map[cluster.Key][]Route{}}
+	return &arbiter{best: map[FrontKey]*Route{}, rivals: map[FrontKey][]*Route{}, mine: map[cluster.Key]claims{}}
 }
 
-// set replaces the claims of one Service. before remembers, over several calls, what each touched front was when the change
-// began; nil: nobody asks.
-func (a *arbiter) set(svc cluster.Key, created time.Time, routes []Route, before map[Front]*Route) {
-	was := a.mine[svc]
-	for i := range was {
-		a.touch(was[i].Front, before)
-		a.withdraw(svc, was[i].Front)
+// expect makes room for so many Services more.
+func (a *arbiter) expect(services int) {
+	if len(a.mine) == 0 && services > 0 {
+		a.best, a.mine = make(map[FrontKey]*Route, services), make(map[cluster.Key]claims, services)
+	}
+}
+
+// set replaces the claims of one Service, and adds to before, which is kept over several calls, what each touched front was
+// when the change began. Nil: nobody asks.
+func (a *arbiter) set(svc cluster.Key, created time.Time, routes []Route, before map[FrontKey]*Route) {
+	old := a.mine[svc].routes
+	if len(routes) == 0 {
+		if len(old) == 0 {
+			return
+		}
+		delete(a.mine, svc)
+	} else {
+		a.mine[svc] = claims{created, routes}
+	}
+	for i := range old {
+		f := old[i].Key()
+		a.touch(f, before)
+		a.withdraw(f, &old[i])
 	}
 	for i := range routes {
-		r := &routes[i]
-		a.touch(r.Front, before)
-		c := claim{created, r}
-		all, contested := a.claims[r.Front]
-		switch {
-		case !contested:
-			all.best = c
-		case c.compare(all.best) < 0:
-			all.rest = slices.Insert(slices.Clone(all.rest), 0, all.best)
-			all.best = c
-		default:
-			all.rest = append(slices.Clone(all.rest), c)
-			slices.SortStableFunc(all.rest, claim.compare)
-		}
-		a.claims[r.Front] = all
-	}
-	if len(routes) > 0 {
-		a.mine[svc] = routes
-	} else if len(was) > 0 {
-		delete(a.mine, svc)
+		f := routes[i].Key()
+		a.touch(f, before)
+		a.claim(f, &routes[i])
 	}
 }
 
-// withdraw takes a Service's claim to a front back.
-func (a *arbiter) withdraw(svc cluster.Key, f Front) {
-	all := a.claims[f]
-	mine := func(c claim) bool { return c.route.Owner.Service == svc }
-	all.rest = slices.DeleteFunc(slices.Clone(all.rest), mine)
-	switch {
-	case !mine(all.best):
-	case len(all.rest) == 0:
-		delete(a.claims, f)
+func (a *arbiter) claim(f FrontKey, r *Route) {
+	best := a.best[f]
+	if best == nil {
+		a.best[f] = r
 		return
-	default:
-		all.best, all.rest = all.rest[0], all.rest[1:]
 	}
-	a.claims[f] = all
+	all := a.rivals[f]
+	if all == nil {
+		all = []*Route{best}
+	}
+	all = append(all, r)
+	slices.SortStableFunc(all, func(x, y *Route) int {
+		return cmp.Or(a.mine[x.Owner.Service].created.Compare(a.mine[y.Owner.Service].created), x.Owner.Service.Compare(y.Owner.Service))
+	})
+	a.rivals[f], a.best[f] = all, all[0]
 }
 
-func (a *arbiter) touch(f Front, before map[Front]*Route) {
+func (a *arbiter) withdraw(f FrontKey, r *Route) {
+	all := slices.DeleteFunc(a.rivals[f], func(x *Route) bool { return x == r })
+	switch len(all) {
+	case 0:
+		delete(a.best, f)
+	case 1:
+		delete(a.rivals, f)
+		a.best[f] = all[0]
+	default:
+		a.rivals[f], a.best[f] = all, all[0]
+	}
+}
+
+func (a *arbiter) touch(f FrontKey, before map[FrontKey]*Route) {
 	if before == nil {
 		return
 	}
 	if _, seen := before[f]; !seen {
-		before[f] = a.winner(f)
+		before[f] = a.best[f]
 	}
 }
 
-// winner returns the route in force, which must not be changed; nil when nobody claims the front.
-func (a *arbiter) winner(f Front) *Route { return a.claims[f].best.route }
+// winner returns the route in force, nil when nobody claims the front. It must not be changed.
+func (a *arbiter) winner(f Front) *Route { return a.best[f.Key()] }
 
 // change compares the touched fronts with what they were, sorted by front.
-func (a *arbiter) change(before map[Front]*Route) (c Change) {
+func (a *arbiter) change(before map[FrontKey]*Route) (c Change) {
 	for f, old := range before {
-		now := a.winner(f)
+		now := a.best[f]
 		switch {
 		case old == nil && now != nil:
 			c.Add = append(c.Add, *now)
 		case old != nil && now == nil:
 			c.Remove = append(c.Remove, *old)
-		case old != nil && now != nil && !old.Equal(*now):
+		case old != nil && now != nil && !old.equal(now):
 			c.Replace = append(c.Replace, *now)
 		}
 	}
 	for _, list := range [][]Route{c.Remove, c.Add, c.Replace} {
-		slices.SortFunc(list, func(a, b Route) int { return a.Front.Compare(b.Front) })
+		slices.SortFunc(list, compareRoutes)
 	}
 	return c
 }
 
 // all returns every route in force, sorted.
 func (a *arbiter) all() []Route {
-	order := make([]*Route, 0, len(a.claims))
-	for _, c := range a.claims {
-		order = append(order, c.best.route)
+	order := make([]*Route, 0, len(a.best))
+	for _, r := range a.best {
+		order = append(order, r)
 	}
-	slices.SortFunc(order, func(a, b *Route) int { return a.Front.Compare(b.Front) })
+	slices.SortFunc(order, func(x, y *Route) int { return x.Front.Compare(y.Front) })
 	out := make([]Route, len(order))
 	for i, r := range order {
 		out[i] = *r
 	}
 	return out
 }
+
+func compareRoutes(a, b Route) int { return a.Front.Compare(b.Front) }

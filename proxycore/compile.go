@@ -100,10 +100,10 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 	return new(compiler).compile(svc, endpoints, view)
 }
 
-// compiler is the memory in which Compile works, for whoever does it often.
-type compiler struct{ known [2][]candidate }
+// compiler keeps the room that one Compile needs for a while, for the next.
+type compiler struct{ scratch [2][]candidate }
 
-func (w *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
+func (m *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
 	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName || ofAnother(svc) || len(svc.ClusterIPs) == 0 {
 		return nil // rows CIP-15, CIP-16; headless: nothing of it is a proxy's business (CIP-14; util.ShouldSkipService)
 	}
@@ -111,7 +111,11 @@ func (w *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, vie
 	affinity := affinityOf(svc.Object)
 	onlyHere := spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 	fromOutsideOnlyHere := spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
-	routes := make([]Route, 0, len(spec.Ports)*(len(svc.ClusterIPs)+len(spec.ExternalIPs)+len(svc.Object.Status.LoadBalancer.Ingress)))
+	fronts := len(svc.ClusterIPs) + len(spec.ExternalIPs) + len(svc.Object.Status.LoadBalancer.Ingress)
+	if len(spec.Ports) > 0 && spec.Ports[0].NodePort != 0 {
+		fronts += len(view.NodePorts)
+	}
+	routes := make([]Route, 0, fronts*len(spec.Ports))
 	for i := range spec.Ports {
 		port := &spec.Ports[i]
 		proto, err := cluster.ParseProto(string(port.Protocol))
@@ -123,9 +127,9 @@ func (w *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, vie
 			family := btoi(addr.Is6())
 			if !known[family] {
 				known[family] = true
-				w.known[family] = candidates(w.known[family][:0], endpoints, port.Name, proto, addr.Is4())
+				m.scratch[family] = candidates(m.scratch[family][:0], endpoints, port.Name, proto, addr.Is4())
 			}
-			all := w.known[family]
+			all := m.scratch[family]
 			r := Route{
 				Front:    Front{Addr: addr, Proto: proto, Port: uint16(number)},
 				Owner:    Owner{Service: svc.Key, Port: port.Name},
@@ -172,7 +176,10 @@ func (w *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, vie
 			}
 		}
 	}
-	slices.SortStableFunc(routes, func(a, b Route) int { return a.Front.Compare(b.Front) })
+	for family := range m.scratch {
+		clear(m.scratch[family]) // it would keep API objects alive
+	}
+	slices.SortStableFunc(routes, compareRoutes)
 	return slices.CompactFunc(routes, func(a, b Route) bool { return a.Front == b.Front }) // an address that is given twice
 }
 

@@ -119,7 +119,7 @@ func noLocal(routes []Route) (n NoLocal) {
 		external bool
 		family   int
 	}
-	var seen map[port]bool
+	seen := map[port]bool{}
 	for i := range routes {
 		r := &routes[i]
 		p := port{r.Owner.Port, r.Local != nil, btoi(r.Addr.Is6())}
@@ -129,9 +129,6 @@ func noLocal(routes []Route) (n NoLocal) {
 		}
 		if !drops || seen[p] {
 			continue
-		}
-		if seen == nil {
-			seen = map[port]bool{}
 		}
 		seen[p] = true
 		if p.external {
@@ -180,35 +177,36 @@ func (w *watched) set(key cluster.Key, svc *cluster.Service, endpoints []*cluste
 	}
 }
 
-// queued tells of a state, given which Services or slices of theirs differ from the one before.
-func (w *watched) queued(node *cluster.Node, changed []cluster.Key, old, now *cluster.Snapshot) {
+// queued tells of a state, given which Services or slices of theirs differ from the one before, or may.
+func (w *watched) queued(node *cluster.Node, changes []cluster.Change) {
 	if len(w.observers) == 0 {
 		return
 	}
 	q := Queued{Node: node}
-	for _, key := range changed {
-		if old.Service(key) != now.Service(key) {
+	for i := range changes {
+		c := &changes[i]
+		if c.Old != c.Now {
 			q.Services++
 		}
-		var before []*cluster.Slice // few
-		for s := range old.Slices(key) {
-			before = append(before, s)
-		}
-		for s := range now.Slices(key) {
-			i := slices.IndexFunc(before, func(b *cluster.Slice) bool { return b.Key == s.Key })
-			if i < 0 || before[i] != s {
+		old := c.OldSlices
+		for _, s := range c.NowSlices {
+			gone := 0
+			for gone < len(old) && old[gone].Name < s.Name {
+				gone++
+			}
+			q.Slices, old = q.Slices+gone, old[gone:]
+			same := len(old) > 0 && old[0] == s
+			if !same {
 				q.Slices++
-				if text := s.Object.Annotations[corev1.EndpointsLastChangeTriggerTime]; text != "" {
-					if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
-						q.Triggers = append(q.Triggers, t)
-					}
+				if t, err := time.Parse(time.RFC3339Nano, s.Object.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
+					q.Triggers = append(q.Triggers, t)
 				}
 			}
-			if i >= 0 {
-				before = slices.Delete(before, i, i+1)
+			if len(old) > 0 && old[0].Name == s.Name {
+				old = old[1:]
 			}
 		}
-		q.Slices += len(before)
+		q.Slices += len(old)
 	}
 	for _, o := range w.observers {
 		o.Queued(q)
