@@ -12,7 +12,9 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
-		benchLabCommand(), benchShowCommand(),
+		benchDatapathCommand(),
+		benchLabCommand(),
+		benchShowCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)
