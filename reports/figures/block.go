@@ -205,6 +205,14 @@ func (v *view) ratioHead() string {
 	return "of " + v.reference
 }
 
+// to is what ratios are to, in words.
+func (v *view) to() string {
+	if v.reference == "" {
+		return "the best"
+	}
+	return v.reference
+}
+
 // statistic is a column of numbers.
 type statistic struct {
 	head string

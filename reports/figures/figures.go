@@ -10,7 +10,7 @@ import (
 )
 
 // Formats are the words for -o.
-var Formats = []string{"table", "json", "csv"}
+var Formats = []string{"table", "json", "csv", "html"}
 
 // Write writes the run in one of Formats.
 func Write(w io.Writer, format string, r *measure.Run) error {
@@ -21,6 +21,8 @@ func Write(w io.Writer, format string, r *measure.Run) error {
 		return r.Write(w)
 	case "csv":
 		return CSV(w, r)
+	case "html":
+		return HTML(w, r)
 	}
 	return fmt.Errorf("format %q is none of %v", format, Formats)
 }

@@ -80,11 +80,14 @@ func syncRun() *measure.Run {
 				}
 			}
 			churn := r.Add(at("churn, 20 changes a second", "first correct packet", measure.Seconds))
-			queue := 0.0
+			until := 0.0 // a sync takes all changes that wait
 			for i := range 400 {
-				queue = max(0, queue+change*math.Exp(0.4*rng.NormFloat64())-0.05)
-				churn.At = append(churn.At, float64(i)*0.05)
-				churn.Samples = append(churn.Samples, change*(1+0.2*rng.ExpFloat64())+queue)
+				at := float64(i) * 0.05
+				if at > until {
+					until = at + change*(1+0.2*rng.ExpFloat64())
+				}
+				churn.At = append(churn.At, at)
+				churn.Samples = append(churn.Samples, until-at+change*(1+0.2*rng.ExpFloat64()))
 			}
 		}
 	}
@@ -204,7 +207,7 @@ func TestTable(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	err := Write(nil, "xls", labRun())
-	if want := `format "xls" is none of [table json csv]`; err == nil || err.Error() != want {
+	if want := `format "xls" is none of [table json csv html]`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
