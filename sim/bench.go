@@ -12,6 +12,7 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
+		benchCompareCommand(),
 		benchShowCommand(),
 	} {
 		sub.PreRunE = fromEnvironment

@@ -1,5 +1,5 @@
 // Package figures turns a measure.Run into what people and programs read: one file a format. It judges nothing: whether two
-// runs differ is for package compare.
+// runs differ is for package change.
 package figures
 
 import (

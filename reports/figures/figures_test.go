@@ -271,7 +271,7 @@ func TestHuman(t *testing.T) {
 		}
 	}
 	for ratio, want := range map[float64]string{1: "1.00×", 0.0039: "1/256", 0.1: "0.10×", 12.34: "12.3×", 253: "253×", 1234: "1,234×", math.Inf(1): ""} {
-		if got := times(ratio); got != want {
+		if got := Times(ratio); got != want {
 			t.Errorf("%v: got %q, want %q", ratio, got, want)
 		}
 	}

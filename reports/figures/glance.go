@@ -71,7 +71,7 @@ func (v *view) glance() *glance {
 }
 
 func (g *glance) add(v *view, b *block, like *measure.Row, work string) {
-	row := glanceRow{Work: work, Better: better(b.unit), Cells: make([]glanceCell, len(v.proxies))}
+	row := glanceRow{Work: work, Better: Better(b.unit), Cells: make([]glanceCell, len(v.proxies))}
 	best, at := math.NaN(), -1
 	for i, proxy := range v.proxies {
 		for _, r := range b.rows {
@@ -81,7 +81,7 @@ func (g *glance) add(v *view, b *block, like *measure.Row, work string) {
 			}
 			row.Cells[i] = glanceCell{Value: Human(b.unit, m)}
 			if proxy != v.reference {
-				row.Cells[i].Ratio = times(v.ratio(b, r))
+				row.Cells[i].Ratio = Times(v.ratio(b, r))
 			}
 			if proxy != direct && (math.IsNaN(best) || b.unit.HigherIsBetter() == (m > best)) {
 				best, at = m, i

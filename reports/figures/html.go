@@ -132,7 +132,7 @@ var all = []statistic{minimum, median, p95, p99, maximum}
 func (v *view) heads() (out []head) {
 	out = []head{{"work", false}}
 	for _, c := range v.shown {
-		out = append(out, head{c.head, c.right})
+		out = append(out, head{c.Head, c.Right})
 	}
 	out = append(out, head{"n", true})
 	for _, s := range all {
@@ -153,9 +153,9 @@ func (v *view) lines(notes *footnotes) (out []line) {
 				l.Cells[0].Text += " " + mark
 			}
 			for _, c := range v.shown {
-				text := c.of(r)
-				of := cell{Text: text, Right: c.right}
-				if c.right {
+				text := c.Of(r)
+				of := cell{Text: text, Right: c.Right}
+				if c.Right {
 					of.Sort = strings.ReplaceAll(text, ",", "")
 				}
 				l.Cells = append(l.Cells, of)
@@ -173,7 +173,7 @@ func (v *view) lines(notes *footnotes) (out []line) {
 			if v.ratioHead() != "" {
 				of := cell{Right: true}
 				if ratio := v.ratio(b, r); !math.IsNaN(ratio) {
-					of.Text, of.Sort = times(ratio), exact(ratio)
+					of.Text, of.Sort = Times(ratio), exact(ratio)
 				}
 				l.Cells = append(l.Cells, of)
 			}

@@ -63,7 +63,7 @@ func (v *view) sections() []section {
 // name of a row's line.
 func (p *plotter) name(r *measure.Row) string {
 	name := r.Proxy
-	if slices.ContainsFunc(p.shown, func(c column) bool { return c.head == "nodes" }) && r.Nodes > 0 {
+	if slices.ContainsFunc(p.shown, func(c Column) bool { return c.Head == "nodes" }) && r.Nodes > 0 {
 		nodes := after(" nodes")(thousands(number(r.Nodes)))
 		if name = nodes; len(p.proxies) > 1 {
 			name = r.Proxy + ", " + nodes
@@ -205,7 +205,7 @@ func (p *plotter) curves() (out []section) {
 			}
 		}
 		sizes := p.sizes(rows)
-		s := section{Title: upper(clock), Better: better(measure.Seconds), Legend: p.legend(rows)}
+		s := section{Title: upper(clock), Better: Better(measure.Seconds), Legend: p.legend(rows)}
 		if clock == "" {
 			s.Title = "Time"
 		}
@@ -248,7 +248,7 @@ func (p *plotter) curve(f *facet, x, y axis, over string) figure {
 		}
 	}
 	head := joined(f.work, p.facetWords(f))
-	return figure{head, plot.draw(p.id(), title(head, f.clock)+" (less is better)", "Median time over the number of "+over+", one line a proxy. The numbers are in the table below."), p.numbers(&f.block)}
+	return figure{head, plot.draw(p.id(), Title(head, f.clock)+" (less is better)", "Median time over the number of "+over+", one line a proxy. The numbers are in the table below."), p.numbers(&f.block)}
 }
 
 // samples of one block, a strip for each row.
@@ -266,7 +266,7 @@ func (p *plotter) samples(b *block, hint string) figure {
 func (p *plotter) strip(plot *stripPlot, b *block, heading func(*measure.Row) string) {
 	for _, r := range b.rows {
 		said := Human(b.unit, measure.Median(r.Samples))
-		if ratio := times(p.ratio(b, r)); ratio != "" && len(p.proxies) > 1 {
+		if ratio := Times(p.ratio(b, r)); ratio != "" && len(p.proxies) > 1 {
 			said += "  " + ratio
 		}
 		s := strip{name: p.name(r), style: p.style(p.name(r)), samples: r.Samples, said: said}
@@ -279,7 +279,7 @@ func (p *plotter) strip(plot *stripPlot, b *block, heading func(*measure.Row) st
 
 // courses: latency over time, where it was measured with a time.
 func (p *plotter) courses() []section {
-	s := section{Title: "Over time", Better: better(measure.Seconds), About: "Latency of each change by the time that it was made. Flat and low is better: a line that rises is a queue. At the right the median. The vertical axis is logarithmic, and the same in all plots of this part."}
+	s := section{Title: "Over time", Better: Better(measure.Seconds), About: "Latency of each change by the time that it was made. Flat and low is better: a line that rises is a queue. At the right the median. The vertical axis is logarithmic, and the same in all plots of this part."}
 	var facets []facet
 	var values []float64
 	var rows []*measure.Row
@@ -312,7 +312,7 @@ func (p *plotter) courses() []section {
 			plot.lines = append(plot.lines, line)
 		}
 		plot.x = linearAxis(measure.Count, ends)
-		head := joined(title(f.work, f.clock), p.facetWords(&f))
+		head := joined(Title(f.work, f.clock), p.facetWords(&f))
 		s.Figures = append(s.Figures, figure{head, plot.draw(p.id(), head+" (less is better)", "Latency over time, one line a proxy. The numbers are in the table below."), p.numbers(&f.block)})
 	}
 	if len(facets) == 0 {
@@ -324,7 +324,7 @@ func (p *plotter) courses() []section {
 
 // bars: what is not a time: memory, processor, counts.
 func (p *plotter) bars() []section {
-	s := section{Title: "Memory, processor and counts", Better: better(measure.Bytes), About: "Medians, from zero; thin lines are samples."}
+	s := section{Title: "Memory, processor and counts", Better: Better(measure.Bytes), About: "Medians, from zero; thin lines are samples."}
 	var rows []*measure.Row
 	for _, b := range p.blocks {
 		if isTime(b) || !sampled(b.rows) {
@@ -357,7 +357,7 @@ func (p *plotter) barsOf(b *block) figure {
 	if b.unit.HigherIsBetter() {
 		head += " (more is better)"
 	}
-	return figure{head, plot.draw(p.id(), fmt.Sprintf("%s (%s)", title(b.work, b.clock), better(b.unit)), "Medians as bars, one for each row of the table below."), p.numbers(b)}
+	return figure{head, plot.draw(p.id(), fmt.Sprintf("%s (%s)", Title(b.work, b.clock), Better(b.unit)), "Medians as bars, one for each row of the table below."), p.numbers(b)}
 }
 
 // spreads of the data path: for each place the spread of the samples as strips or bars, and how the slow end grows as curves.
@@ -365,7 +365,7 @@ func (p *plotter) spreads(b *block) []section {
 	if !sampled(b.rows) {
 		return nil
 	}
-	s := section{Title: upper(b.title()), Better: better(b.unit), Legend: p.legend(b.rows)}
+	s := section{Title: upper(b.title()), Better: Better(b.unit), Legend: p.legend(b.rows)}
 	places := p.facets(b, func(k *measure.Key) { *k = measure.Key{Where: k.Where} })
 	var values []float64
 	most := 0
@@ -416,7 +416,7 @@ func (p *plotter) place(b *block, f *facet, plot stripPlot) figure {
 	if head == "" {
 		head = b.title()
 	}
-	return figure{head, plot.draw(p.id(), fmt.Sprintf("%s (%s)", joined(b.title(), f.key.Where), better(b.unit)), "One row for each of the table below; the dashed line is the median without a proxy."), p.numbers(&f.block)}
+	return figure{head, plot.draw(p.id(), fmt.Sprintf("%s (%s)", joined(b.title(), f.key.Where), Better(b.unit)), "One row for each of the table below; the dashed line is the median without a proxy."), p.numbers(&f.block)}
 }
 
 // shares draws which share of samples took at most how long.

@@ -22,7 +22,7 @@ func Table(w io.Writer, r *measure.Run) error {
 	}
 	var notes footnotes
 	for _, b := range v.blocks {
-		fmt.Fprintf(&out, "\n%s (%s)\n", b.title(), better(b.unit))
+		fmt.Fprintf(&out, "\n%s (%s)\n", b.title(), Better(b.unit))
 		out.WriteString(v.grid(b, &notes).String())
 	}
 	if len(r.Rows) == 0 {
@@ -44,11 +44,11 @@ func Table(w io.Writer, r *measure.Run) error {
 // grid is the table of a block.
 func (v *view) grid(b *block, notes *footnotes) *Grid {
 	var g Grid
-	shown := slices.DeleteFunc(slices.Clone(v.shown), func(c column) bool { // those that the block has not
-		return !slices.ContainsFunc(b.rows, func(r *measure.Row) bool { return c.of(r) != "" })
+	shown := slices.DeleteFunc(slices.Clone(v.shown), func(c Column) bool { // those that the block has not
+		return !slices.ContainsFunc(b.rows, func(r *measure.Row) bool { return c.Of(r) != "" })
 	})
 	for _, c := range shown {
-		g.Column(c.head, c.right, c.head != "proxy")
+		g.Column(c.Head, c.Right, c.Head != "proxy")
 	}
 	g.Column("n", true, false)
 	statistics := v.statistics(b)
@@ -63,7 +63,7 @@ func (v *view) grid(b *block, notes *footnotes) *Grid {
 	for _, r := range b.rows {
 		var cells []string
 		for _, c := range shown {
-			cells = append(cells, c.of(r))
+			cells = append(cells, c.Of(r))
 		}
 		cells = append(cells, thousands(fmt.Sprint(len(r.Samples))))
 		summary := measure.Summarize(r.Samples)
@@ -75,7 +75,7 @@ func (v *view) grid(b *block, notes *footnotes) *Grid {
 			cells = append(cells, Human(b.unit, value))
 		}
 		if ratios != "" {
-			cells = append(cells, times(v.ratio(b, r)))
+			cells = append(cells, Times(v.ratio(b, r)))
 		}
 		g.Row(append(cells, notes.mark(r.Note))...)
 	}
