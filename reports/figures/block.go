@@ -125,7 +125,9 @@ var conditions = []Column{
 	{Head: "where", Of: func(r *measure.Row) string { return r.Where }, alone: after("")},
 	{Head: "Services", Of: func(r *measure.Row) string { return thousands(number(r.Services)) }, Right: true, always: true},
 	{Head: "endpoints", Of: func(r *measure.Row) string { return r.Endpoints }, alone: after(" endpoints a Service")},
-	{Head: "through", Of: through, alone: func(s string) string { return "through the " + s + " Service" }},
+	{Head: "through", Of: through, alone: func(s string) string {
+		return "through " + strings.Replace("the "+s, "the "+past, "no", 1) + " Service"
+	}},
 	{Head: "proxy", Of: func(r *measure.Row) string { return r.Proxy }, always: true},
 }
 
@@ -151,23 +153,42 @@ func Conditions(rows []*measure.Row) (shown []Column, same []string) {
 	return shown, same
 }
 
-func after(text string) func(string) string { return func(s string) string { return s + text } }
-
-func through(r *measure.Row) string {
-	if r.Through == direct {
-		return "" // the proxy's name says so
+// after puts words behind a number, their plural's s left away for one.
+func after(text string) func(string) string {
+	return func(s string) string {
+		if s == "1" {
+			return s + strings.Replace(strings.Replace(text, "endpoints", "endpoint", 1), "nodes", "node", 1)
+		}
+		return s + text
 	}
-	return r.Through
 }
 
-// conditions of a row in words, without the proxy: "10,000 Services, last".
+// past is said of rows that go to a pod's own address although a proxy is there.
+const past = "none"
+
+func through(r *measure.Row) string {
+	switch {
+	case r.Through != direct:
+		return r.Through
+	case r.Proxy == direct:
+		return "" // its name says so
+	}
+	return past
+}
+
+// words for the conditions of a row, without the proxy: "the last of 10,000 Services".
 func (v *view) words(r *measure.Row) string {
 	var words []string
 	for _, c := range v.shown {
 		switch text := c.Of(r); {
 		case text == "" || c.Head == "proxy":
+		case c.Head == "through" && r.Services == 0:
+			words = append(words, "through "+text)
 		case c.Head == "through":
-			words = append(words, "the "+text)
+		case c.Head == "Services" && through(r) == past:
+			words = append(words, "past "+text+" Services")
+		case c.Head == "Services" && through(r) != "":
+			words = append(words, "the "+through(r)+" of "+text+" Services")
 		case c.Head == "where":
 			words = append(words, text)
 		case c.Head == "endpoints":

@@ -113,10 +113,10 @@ func datapathRun() *measure.Run {
 		}
 		add("direct", "direct", 0, 1)
 		for _, proxy := range []string{"nftables", "iptables", "kube-proxy/nftables", "kube-proxy/iptables"} {
-			for _, through := range []string{"last", "first", "middle"} {
+			for _, through := range []string{direct, "last", "first", "middle"} {
 				f := costs[proxy]
 				if proxy == "kube-proxy/iptables" {
-					f *= map[string]float64{"first": 1, "middle": 4.2, "last": 7.5}[through]
+					f *= map[string]float64{direct: 7, "first": 1, "middle": 4.2, "last": 7.5}[through]
 				}
 				add(proxy, through, 10000, f)
 			}

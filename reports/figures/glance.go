@@ -43,7 +43,7 @@ func (v *view) glance() *glance {
 			}
 		}
 		if words := v.words(&measure.Row{Services: largest.Services, Endpoints: largest.Endpoints, Through: largest.Through, Nodes: largest.Nodes, Pods: largest.Pods}); words != "" && len(works) == 1 {
-			g.Title += " with " + words
+			g.Title += ": " + words
 		}
 		clocks = append(clocks, b.clock)
 		var places []string
@@ -62,7 +62,7 @@ func (v *view) glance() *glance {
 		return nil
 	}
 	if clocks = slices.Compact(clocks); len(clocks) == 1 && clocks[0] != "" {
-		g.Title = upper(clocks[0]) + ": " + strings.ToLower(g.Title[:1]) + g.Title[1:]
+		g.Title = upper(clocks[0]) + ", " + strings.ToLower(g.Title[:1]) + g.Title[1:]
 		for i := range g.Rows {
 			g.Rows[i].Work = strings.Replace(g.Rows[i].Work, ": "+clocks[0], "", 1)
 		}

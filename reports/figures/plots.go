@@ -147,9 +147,17 @@ type facet struct {
 	key measure.Key
 }
 
+// proxy of the facet's rows, when it is one.
+func (f *facet) proxy() string {
+	if slices.ContainsFunc(f.rows, func(r *measure.Row) bool { return r.Proxy != f.rows[0].Proxy }) {
+		return ""
+	}
+	return f.rows[0].Proxy
+}
+
 // words in which the facet differs from others.
 func (p *plotter) facetWords(f *facet) string {
-	return p.words(&measure.Row{Services: f.key.Services, Endpoints: f.key.Endpoints, Through: f.key.Through, Where: f.key.Where, Nodes: f.key.Nodes, Pods: f.key.Pods})
+	return p.words(&measure.Row{Proxy: f.proxy(), Services: f.key.Services, Endpoints: f.key.Endpoints, Through: f.key.Through, Where: f.key.Where, Nodes: f.key.Nodes, Pods: f.key.Pods})
 }
 
 func joined(title, words string) string {
