@@ -262,7 +262,7 @@ func TestHuman(t *testing.T) {
 		want string
 	}{
 		{measure.Seconds, 0, "0 s"}, {measure.Seconds, 8.5e-7, "850 ns"}, {measure.Seconds, 9.996e-7, "1.00 µs"}, {measure.Seconds, 4.52e-5, "45.2 µs"}, {measure.Seconds, 0.00193, "1.93 ms"},
-		{measure.Seconds, 0.9996, "1.00 s"}, {measure.Seconds, 16.72, "16.7 s"}, {measure.Seconds, 1003, "16m43s"}, {measure.Seconds, math.NaN(), "–"}, {measure.Seconds, -0.002, "-2.00 ms"},
+		{measure.Seconds, 9.996e-4, "1.00 ms"}, {measure.Seconds, 0.9996, "1.00 s"}, {measure.Seconds, 16.72, "16.7 s"}, {measure.Seconds, 1003, "16m43s"}, {measure.Seconds, math.NaN(), "–"}, {measure.Seconds, -0.002, "-2.00 ms"},
 		{measure.Bytes, 0, "0 B"}, {measure.Bytes, 999.6, "1.00 kB"}, {measure.Bytes, 5.5e8, "550 MB"}, {measure.BytesRate, 3.1e9, "3.10 GB/s"}, {measure.Bytes, 2e15, "2,000 TB"},
 		{measure.Count, 1234567, "1,234,567"}, {measure.Count, 2.5, "2.50"}, {measure.PerSecond, 12345, "12,345/s"}, {measure.PerSecond, 0.0123, "0.0123/s"},
 	} {
