@@ -103,21 +103,15 @@ func Runs(old, new *measure.Run, o Options) (*Comparison, error) {
 		}
 	}
 	c := &Comparison{SchemaVersion: 1, Kind: string(new.Kind), RatioTo: o.RatioTo, Alpha: o.Alpha, MaxRegression: o.MaxRegression,
-		Rows: []Row{}, Means: []Mean{}, OnlyOld: []string{}, OnlyNew: []string{}, NotCompared: []string{}, Warnings: warnings(old, new)}
+		Rows: []Row{}, Means: []Mean{}, OnlyOld: lone(old, new), OnlyNew: lone(new, old), NotCompared: []string{}, Warnings: warnings(old, new)}
 	for i := range new.Rows {
 		now := &new.Rows[i]
 		was := old.Find(now.Key())
 		switch {
-		case was == nil:
-			c.OnlyNew = append(c.OnlyNew, words(now))
+		case was == nil: // in OnlyNew
 		case o.RatioTo != "" && now.Proxy == o.RatioTo:
 		default:
 			c.pair(was, now, old, new)
-		}
-	}
-	for i := range old.Rows {
-		if new.Find(old.Rows[i].Key()) == nil {
-			c.OnlyOld = append(c.OnlyOld, words(&old.Rows[i]))
 		}
 	}
 	c.judge()

@@ -148,11 +148,13 @@ func mixed() (old, new *measure.Run) {
 		{"steps", "ours", measure.Count, 1, 100, 150},
 		{"gone", "ours", measure.Seconds, 5, 1, 0},
 		{"come", "ours", measure.Seconds, 5, 0, 1},
+		{"come", "new proxy", measure.Seconds, 5, 0, 1},
+		{"connection", "old proxy", measure.Seconds, 5, 1, 0},
 	} {
-		if x.work != "come" {
+		if x.is == 0 || x.was > 0 || x.work == "none" {
 			add(old, x.work, x.proxy, x.unit, x.n, x.was)
 		}
-		if x.work != "gone" {
+		if x.is > 0 {
 			add(new, x.work, x.proxy, x.unit, x.n, x.is)
 		}
 	}
@@ -224,7 +226,7 @@ func TestRatioToADirectPath(t *testing.T) {
 	if len(c.Rows) != 1 || c.Rows[0].Verdict != Same || c.Rows[0].New.Median != 2 {
 		t.Errorf("got %+v", c.Rows)
 	}
-	if want := []string{"connection (ours, 10 Services, 10, last, cross node): no row of direct beside it"}; !cmp.Equal(c.NotCompared, want) {
+	if want := []string{"connection (ours, 10 Services, 10 endpoints each, through last, cross node): no row of direct beside it"}; !cmp.Equal(c.NotCompared, want) {
 		t.Errorf("not compared: %q", c.NotCompared)
 	}
 }
@@ -236,7 +238,7 @@ func TestWhatCannotBeCompared(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	_, err = Runs(old, new, Options{RatioTo: "x"})
-	if want := `OLD has no row of proxy "x"; it has ours, other|<b>, third`; err == nil || err.Error() != want {
+	if want := `OLD has no row of proxy "x"; it has ours, other|<b>, third, old proxy`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 	if n, m := needed(0.05), needed(0.01); n != 4 || m != 5 {

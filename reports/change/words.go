@@ -22,12 +22,35 @@ func words(r *measure.Row) string {
 			text = append(text, figures.Human(measure.Count, float64(of.n))+" "+of.word)
 		}
 	}
-	for _, of := range []string{r.Endpoints, r.Through, r.Where} {
-		if of != "" {
-			text = append(text, of)
+	for _, of := range []struct{ before, what, after string }{{"", r.Endpoints, " endpoints each"}, {"through ", r.Through, ""}, {"", r.Where, ""}} {
+		if of.what != "" {
+			text = append(text, of.before+of.what+of.after)
 		}
 	}
 	return fmt.Sprintf("%s (%s)", figures.Title(r.Work, r.Clock), strings.Join(text, ", "))
+}
+
+// lone are the rows of a run that the other has not: in words, those of a proxy that the other has not at all in a few.
+func lone(run, other *measure.Run) []string {
+	out := []string{}
+	missing := map[string]int{}
+	for i := range run.Rows {
+		missing[run.Rows[i].Proxy]++
+	}
+	for i := range other.Rows {
+		delete(missing, other.Rows[i].Proxy)
+	}
+	for i := range run.Rows {
+		r := &run.Rows[i]
+		switch n := missing[r.Proxy]; {
+		case n > 0:
+			out = append(out, fmt.Sprintf("all of proxy %s (%d rows)", r.Proxy, n))
+			missing[r.Proxy] = -1
+		case n == 0 && other.Find(r.Key()) == nil:
+			out = append(out, words(r))
+		}
+	}
+	return out
 }
 
 // warnings: what differs between the machines, and what the runs say of themselves.

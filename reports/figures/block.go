@@ -37,8 +37,9 @@ func Better(u measure.Unit) string {
 // view is a run put in order.
 type view struct {
 	*measure.Run
-	proxies   []string // in the order of their first rows
-	reference string   // the proxy that all are compared to: "direct", or a kube-proxy; "": the best of each group
+	proxies   []string // in the order in which they were asked for, else of their first rows
+	notes     footnotes
+	reference string // the proxy that all are compared to: "direct", or a kube-proxy; "": the best of each group
 	blocks    []*block
 	shown     []Column // conditions that rows of the run differ in
 	same      []string // those that are the same everywhere: "10 endpoints each"
@@ -63,6 +64,8 @@ func newView(r *measure.Run) *view {
 		}
 		at[key].rows = append(at[key].rows, row)
 	}
+	asked := strings.Split(r.Flags["proxy"], ",")
+	slices.SortStableFunc(v.proxies, func(a, b string) int { return cmp.Compare(rank(asked, a), rank(asked, b)) })
 	slices.SortStableFunc(v.blocks, func(a, b *block) int {
 		return cmp.Compare(slices.Index(works, a.work), slices.Index(works, b.work))
 	})
@@ -77,6 +80,10 @@ func newView(r *measure.Run) *view {
 	v.shown, v.same = Conditions(all)
 	return v
 }
+
+// rank of a proxy among those that were asked for: what was not asked for, which is no proxy at all, comes first. The order in
+// which they were measured is chance.
+func rank(asked []string, proxy string) int { return slices.Index(asked, proxy) }
 
 // reference is what all else is compared to: no proxy at all, else a kube-proxy, of several that of nftables.
 func reference(proxies []string) string {

@@ -33,6 +33,7 @@ type page struct {
 	Run          *measure.Run
 	Facts        []string
 	Notes        []string
+	RowNotes     []string // "[1]" is the first
 	Glance       *glance
 	Sections     []section
 	Heads        []head
@@ -70,7 +71,7 @@ func breakable(text string) template.HTML {
 // sorts the table. It is well-formed XML too.
 func HTML(w io.Writer, r *measure.Run) error {
 	v := newView(r)
-	var notes footnotes
+	rows := v.lines() // first, so that its notes are counted from 1 on
 	sum := sha256.Sum256([]byte(pageScript))
 	p := page{
 		Title: map[measure.Kind]string{measure.Sync: "Rule-sync time", measure.Datapath: "What a packet pays", measure.Lab: "What a lab costs"}[r.Kind],
@@ -79,16 +80,12 @@ func HTML(w io.Writer, r *measure.Run) error {
 			measure.Datapath: "What the rules of a service proxy cost each connection and each packet, beside the same path without any.",
 			measure.Lab:      "How long a lab of fake nodes and pods takes to open, to judge a first flow, and to close.",
 		}[r.Kind],
-		Run: r, Facts: append(about(r), v.same...), Glance: v.glance(), Sections: v.sections(), Heads: v.heads(), Rows: v.lines(&notes),
+		Run: r, Facts: append(about(r), v.same...), Glance: v.glance(), Sections: v.sections(), Heads: v.heads(), Rows: rows, Notes: r.Notes, RowNotes: v.notes,
 		Style: template.CSS(pageStyle), Script: template.JS(pageScript),
 		Policy: "default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'",
 	}
 	if p.Title == "" {
 		p.Title = "svclab bench " + string(r.Kind)
-	}
-	p.Notes = append(p.Notes, r.Notes...)
-	for i, n := range notes {
-		p.Notes = append(p.Notes, fmt.Sprintf("[%d] %s", i+1, n))
 	}
 	m := &r.Machine
 	p.Machine = []pair{{"Host", m.Host}, {"Processor", fmt.Sprintf("%d × %s", m.CPUs, m.CPU)}, {"Memory", Human(measure.Bytes, float64(m.Memory))}, {"Kernel", m.Kernel}, {"System", m.System},
@@ -145,11 +142,11 @@ func (v *view) heads() (out []head) {
 }
 
 // lines are all rows.
-func (v *view) lines(notes *footnotes) (out []line) {
+func (v *view) lines() (out []line) {
 	for _, b := range v.blocks {
 		for _, r := range b.rows {
 			l := line{[]cell{{Text: b.title()}}}
-			if mark := notes.mark(r.Note); mark != "" {
+			if mark := v.notes.mark(r.Note); mark != "" {
 				l.Cells[0].Text += " " + mark
 			}
 			for _, c := range v.shown {

@@ -168,8 +168,7 @@ func joined(title, words string) string {
 
 // numbers are a figure's rows as a table.
 func (p *plotter) numbers(b *block) *Grid {
-	var none footnotes
-	return p.grid(b, &none)
+	return p.grid(b)
 }
 
 // isTime: a clock, and not how long a processor was busy.
@@ -217,9 +216,13 @@ func (p *plotter) curves() (out []section) {
 			s.Title = "Time"
 		}
 		if len(sizes) < 2 {
-			s.About = "The line is the median, the box holds half of the samples, its whisker reaches from p5 to p99, the last mark is the maximum; few samples are shown each. The axis is logarithmic."
+			s.About = "The line is the median, the box holds half of the samples, its whisker reaches from p5 to p99, the last mark is the maximum; few samples are shown each. The axis is logarithmic, and the same in all plots of this part."
+			values = nil
+			for _, r := range rows {
+				values = append(values, r.Samples...)
+			}
 			for _, b := range blocks {
-				s.Figures = append(s.Figures, p.samples(b, "less is better"))
+				s.Figures = append(s.Figures, p.samples(b, logAxis(b.unit, values)))
 			}
 			out = append(out, s)
 			continue
@@ -259,14 +262,10 @@ func (p *plotter) curve(f *facet, x, y axis, over string) figure {
 }
 
 // samples of one block, a strip for each row.
-func (p *plotter) samples(b *block, hint string) figure {
-	var values []float64
-	for _, r := range b.rows {
-		values = append(values, r.Samples...)
-	}
-	plot := stripPlot{axis: logAxis(b.unit, values)}
+func (p *plotter) samples(b *block, x axis) figure {
+	plot := stripPlot{axis: x}
 	p.strip(&plot, b, nil)
-	return figure{b.work, plot.draw(p.id(), b.title()+" ("+hint+")", "Spread of the samples, one strip a row of the table below."), p.numbers(b)}
+	return figure{b.work, plot.draw(p.id(), b.title()+" ("+Better(b.unit)+")", "Spread of the samples, one strip a row of the table below."), p.numbers(b)}
 }
 
 // strip adds a strip for each row; the heading is of what the figure's title does not say.
