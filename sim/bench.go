@@ -12,8 +12,10 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
-		benchCompareCommand(),
+		benchDatapathCommand(),
+		benchLabCommand(),
 		benchShowCommand(),
+		benchCompareCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)

@@ -43,10 +43,10 @@ func lone(run, other *measure.Run) []string {
 	for i := range run.Rows {
 		r := &run.Rows[i]
 		switch n := missing[r.Proxy]; {
-		case n > 0:
+		case n > 1:
 			out = append(out, fmt.Sprintf("all of proxy %s (%d rows)", r.Proxy, n))
 			missing[r.Proxy] = -1
-		case n == 0 && other.Find(r.Key()) == nil:
+		case n >= 0 && other.Find(r.Key()) == nil:
 			out = append(out, words(r))
 		}
 	}

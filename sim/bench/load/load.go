@@ -31,8 +31,12 @@ type Shape struct {
 	Endpoints func(service int) int // how many a Service has: Each, Zipf
 	// Near of a thousand endpoints are on the node under test, the others elsewhere: a node of a large cluster has few.
 	Near int
+	// NearService is optional: whether all endpoints of a Service are on the node under test, or all elsewhere, whatever Near says.
+	NearService func(service int) bool
 	// Protocol of the Services; empty is TCP.
 	Protocol corev1.Protocol
+	// UDP is optional: the Services that are UDP, whatever Protocol says.
+	UDP func(service int) bool
 }
 
 // Each gives all Services as many.
@@ -120,7 +124,11 @@ func Front(i int) netip.AddrPort { return netip.AddrPortFrom(plus(ServiceRange, 
 
 // Endpoint is the address of an endpoint, by its number.
 func (c *Cluster) Endpoint(e int) netip.AddrPort {
-	if e%1000 < c.shape.Near {
+	if c.shape.NearService != nil {
+		if i, _ := slices.BinarySearch(c.first, e+1); e < c.next && c.shape.NearService(i-1) {
+			return netip.AddrPortFrom(plus(NearRange, 16+e), TargetPort)
+		}
+	} else if e%1000 < c.shape.Near {
 		return netip.AddrPortFrom(plus(NearRange, 16+e/1000*c.shape.Near+e%1000), TargetPort)
 	}
 	return netip.AddrPortFrom(plus(FarPods, 16+e), TargetPort)
@@ -177,8 +185,11 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 
 func part(k int) string { return fmt.Sprintf("%04d", k) }
 
-func (c *Cluster) protocol() corev1.Protocol {
-	if c.shape.Protocol == "" {
+func (c *Cluster) protocol(i int) corev1.Protocol {
+	switch {
+	case c.shape.UDP != nil && c.shape.UDP(i):
+		return corev1.ProtocolUDP
+	case c.shape.Protocol == "":
 		return corev1.ProtocolTCP
 	}
 	return c.shape.Protocol
@@ -195,13 +206,13 @@ func (c *Cluster) service(i int) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, Selector: map[string]string{"app": name(i)},
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, IPFamilyPolicy: &single, InternalTrafficPolicy: &everywhere, SessionAffinity: corev1.ServiceAffinityNone,
-			Ports: []corev1.ServicePort{{Name: "http", Protocol: c.protocol(), Port: Port}},
+			Ports: []corev1.ServicePort{{Name: "http", Protocol: c.protocol(i), Port: Port}},
 		},
 	}
 }
 
 func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
-	portName, port, protocol, yes, no := "http", int32(TargetPort), c.protocol(), true, false
+	portName, port, protocol, yes, no := "http", int32(TargetPort), c.protocol(i), true, false
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s-%s", name(i), part(k)), Generation: int64(c.turn),
