@@ -101,6 +101,9 @@ func TestPageIsWhole(t *testing.T) {
 			}
 		})
 	}
+	if text := written(t, "html", syncRun()); strings.Index(text, "</svg>nftables</li>") > strings.Index(text, "</svg>kube-proxy/nftables</li>") {
+		t.Error("the legend is not in the order asked for")
+	}
 	p := readPage(t, written(t, "html", nastyRun()))
 	if want := strings.ReplaceAll(nasty, "\r\n", "\n"); strings.Count(strings.ReplaceAll(p.text.String(), "\r\n", "\n"), want) < 20 {
 		t.Errorf("the words of the nasty run are not on its page as they are")

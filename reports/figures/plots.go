@@ -39,9 +39,11 @@ type plotter struct {
 // sections in which a run is drawn.
 func (v *view) sections() []section {
 	p := &plotter{view: v}
-	for i := range v.Rows {
-		if name := p.name(&v.Rows[i]); !slices.Contains(p.names, name) {
-			p.names = append(p.names, name)
+	for _, proxy := range v.proxies {
+		for i := range v.Rows {
+			if name := p.name(&v.Rows[i]); v.Rows[i].Proxy == proxy && !slices.Contains(p.names, name) {
+				p.names = append(p.names, name)
+			}
 		}
 	}
 	var out []section
