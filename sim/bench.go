@@ -15,6 +15,7 @@ func benchCommand() *cobra.Command {
 		benchDatapathCommand(),
 		benchLabCommand(),
 		benchShowCommand(),
+		benchCompareCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)
