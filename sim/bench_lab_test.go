@@ -26,6 +26,7 @@ func TestBenchLabUsage(t *testing.T) {
 
 // TestBenchLab measures two small labs from the command line, and what it writes can be read.
 func TestBenchLab(t *testing.T) {
+	needSandbox(t)
 	code, stdout, stderr := svclab(t, "", nil, "bench", "lab", "-q", "-o", "json", "--nodes", "2", "--pods", "3,6", "--repeat", "2", "--family", "ipv4")
 	if code != 0 {
 		t.Fatalf("exit %d, %s", code, stderr)
