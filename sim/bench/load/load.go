@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -33,6 +34,10 @@ type Shape struct {
 	Near int
 	// Protocol of the Services; empty is TCP.
 	Protocol corev1.Protocol
+	// Ports says how many ports a Service has, from Port on; all lead to TargetPort. Nil: one.
+	Ports func(service int) int
+	// Clock stamps each slice with when its pods changed, as the real controller does; nil: none is stamped.
+	Clock func() time.Time
 }
 
 // Each gives all Services as many.
@@ -164,7 +169,9 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 	}
 	k := 0
 	for part := range slices.Chunk(endpoints, sliceSize) {
-		s = s.WithSlice(c.slice(i, k, part))
+		if !c.has(s, key, k, part) {
+			s = s.WithSlice(c.slice(i, k, part))
+		}
 		k++
 	}
 	for slice := range s.Slices(key) { // what is left of a longer list
@@ -173,6 +180,16 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 		}
 	}
 	return s
+}
+
+// has reports whether the k-th slice of a Service has just these endpoints: then nobody writes it anew.
+func (c *Cluster) has(s *cluster.Snapshot, service cluster.Key, k int, endpoints []int) bool {
+	for slice := range s.Slices(service) {
+		if slice.Object.Labels["svclab/part"] == part(k) {
+			return slices.EqualFunc(slice.Addresses, endpoints, func(a netip.Addr, e int) bool { return a == c.Endpoint(e).Addr() })
+		}
+	}
+	return false
 }
 
 func part(k int) string { return fmt.Sprintf("%04d", k) }
@@ -195,13 +212,43 @@ func (c *Cluster) service(i int) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, Selector: map[string]string{"app": name(i)},
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, IPFamilyPolicy: &single, InternalTrafficPolicy: &everywhere, SessionAffinity: corev1.ServiceAffinityNone,
-			Ports: []corev1.ServicePort{{Name: "http", Protocol: c.protocol(), Port: Port}},
+			Ports: c.ports(i),
 		},
 	}
 }
 
+func (c *Cluster) portsOf(i int) int {
+	if c.shape.Ports == nil {
+		return 1
+	}
+	return max(1, c.shape.Ports(i))
+}
+
+func portName(k int) string {
+	if k == 0 {
+		return "http"
+	}
+	return fmt.Sprintf("http-%d", k)
+}
+
+func (c *Cluster) ports(i int) (list []corev1.ServicePort) {
+	for k := range c.portsOf(i) {
+		list = append(list, corev1.ServicePort{Name: portName(k), Protocol: c.protocol(), Port: int32(Port + k)})
+	}
+	return list
+}
+
+func (c *Cluster) targets(i int) (list []discoveryv1.EndpointPort) {
+	port, protocol := int32(TargetPort), c.protocol()
+	for k := range c.portsOf(i) {
+		name := portName(k)
+		list = append(list, discoveryv1.EndpointPort{Name: &name, Port: &port, Protocol: &protocol})
+	}
+	return list
+}
+
 func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
-	portName, port, protocol, yes, no := "http", int32(TargetPort), c.protocol(), true, false
+	yes, no := true, false
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s-%s", name(i), part(k)), Generation: int64(c.turn),
@@ -211,8 +258,11 @@ func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: name(i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), Controller: &yes, BlockOwnerDeletion: &yes}},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: &portName, Port: &port, Protocol: &protocol}},
+		Ports:       c.targets(i),
 		Endpoints:   make([]discoveryv1.Endpoint, len(endpoints)),
+	}
+	if c.shape.Clock != nil {
+		s.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: c.shape.Clock().UTC().Format(time.RFC3339Nano)}
 	}
 	near, far := NearName, FarName
 	for j, e := range endpoints {

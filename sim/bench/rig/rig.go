@@ -44,11 +44,19 @@ type Rig struct {
 	host    world.Host
 	open    func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) // nil: no proxy
 	proxy   lab.NodeProxy
+	bare    bool
+	pods    [2]*nsnet.NS // near, far
 }
 
 // Open builds a rig; proxy is nil for one without. Where it fails it leaves nothing.
-func Open(ctx context.Context, proxy *proxies.Proxy) (_ *Rig, err error) {
-	r := &Rig{host: world.Host{
+func Open(ctx context.Context, proxy *proxies.Proxy) (*Rig, error) { return open(ctx, proxy, false) }
+
+// OpenBare builds one in which nobody answers: the packets for all endpoints come to the pods (Pods), and whoever looks there
+// may answer them. A kernel that is asked at an address which is not its own says nothing.
+func OpenBare(ctx context.Context, proxy *proxies.Proxy) (*Rig, error) { return open(ctx, proxy, true) }
+
+func open(ctx context.Context, proxy *proxies.Proxy, bare bool) (_ *Rig, err error) {
+	r := &Rig{bare: bare, host: world.Host{
 		Place: world.Place{Kind: world.Node, Name: load.NearName}, Addrs: []netip.Addr{load.NearNode}, PodCIDRs: []netip.Prefix{load.NearPods},
 	}}
 	defer func() {
@@ -86,10 +94,10 @@ func (r *Rig) wires(ctx context.Context) (err error) {
 	if r.client, err = r.makePod(ctx, "client", r.node, clientAddr, netip.Prefix{}); err != nil {
 		return err
 	}
-	if _, err = r.makePod(ctx, "near", r.node, nearAddr, load.NearRange); err != nil {
+	if r.pods[0], err = r.makePod(ctx, "near", r.node, nearAddr, load.NearRange); err != nil {
 		return err
 	}
-	if _, err = r.makePod(ctx, "far", elsewhere, farAddr, load.FarPods); err != nil {
+	if r.pods[1], err = r.makePod(ctx, "far", elsewhere, farAddr, load.FarPods); err != nil {
 		return err
 	}
 	return wire.Ready(ctx, r.sink.NS(), underlay, sink)
@@ -141,10 +149,12 @@ func (r *Rig) makePod(ctx context.Context, name string, on *nsnet.NS, at netip.A
 		return nil, err
 	}
 	if all.IsValid() {
-		if err := wire.AnyAddr(ns, all); err != nil {
+		if err := wire.Route(on, wire.RouteSpec{Dst: all, Via: at, Dev: name}); err != nil {
 			return nil, err
 		}
-		if err := wire.Route(on, wire.RouteSpec{Dst: all, Via: at, Dev: name}); err != nil {
+	}
+	if all.IsValid() && !r.bare {
+		if err := wire.AnyAddr(ns, all); err != nil {
 			return nil, err
 		}
 		if err := r.serve(ns); err != nil {
@@ -159,6 +169,12 @@ func (r *Rig) makePod(ctx context.Context, name string, on *nsnet.NS, at netip.A
 
 // Client is where packets are sent from: a pod on the node with the proxy.
 func (r *Rig) Client() *nsnet.NS { return r.client }
+
+// ClientAddr is its address.
+func (r *Rig) ClientAddr() netip.Addr { return clientAddr }
+
+// Pods are where the packets for endpoints arrive: those of the node with the proxy, those of the other.
+func (r *Rig) Pods() (near, far *nsnet.NS) { return r.pods[0], r.pods[1] }
 
 // Node is where the proxy is.
 func (r *Rig) Node() *nsnet.NS { return r.node }
