@@ -44,6 +44,12 @@ type Guard interface {
 	Touched(ctx context.Context) (bool, error)
 }
 
+// Meter is optional to a Backend that speaks to the kernel itself: how many bytes of changes it has sent so far. It may be
+// called at any time.
+type Meter interface {
+	Sent() uint64
+}
+
 // Cleaner removes connection-tracking entries that would keep a client on an endpoint that is gone. It works beside a
 // Backend and after it: entries are removed once the new rules are in force (kubernetes/kubernetes #104151).
 type Cleaner interface {

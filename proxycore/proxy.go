@@ -42,7 +42,7 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	before := map[Front]*Route{}
 	delta := cluster.Diff(p.last, s)
 	p.watch.queued(s.Node(p.cfg.Node), delta.Services, p.last, s)
-	rules, view := CompileNode(s.Node(p.cfg.Node), p.cfg)
+	rules, view := CompileNode(s.Node(p.cfg.Node), s.ServiceCIDRs(), p.cfg)
 	if !view.Equal(p.view) {
 		delta.Services = delta.Services[:0]
 		for svc := range p.last.Services() {

@@ -14,7 +14,11 @@ import (
 // arrows is who may import whom, without tests: the drawing of the house. An arrow that is not here fails the test, and so
 // does one that is here and not in the code.
 var arrows = map[string]string{
+<<<<<<< HEAD
 	"sim": "nsnet nsnet/sandbox proxycore/mutant reports reports/measure reports/verdict scenarios sim/behaviours sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
+=======
+	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/verdict scenarios sim/behaviours sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
+>>>>>>> proxy
 
 	"sim/engine":            "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
 	"sim/behaviours":        "reports/verdict sim/engine sim/oracle sim/scenario sim/world",
@@ -30,7 +34,7 @@ var arrows = map[string]string{
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
 	"sim/known":             "reports/verdict",
 	"sim/kubeapi":           "proxycore/cluster",
-	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
+	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables proxycore/reflector sim/kubeapi sim/lab sim/world",
 
 	"proxycore":                   "proxycore/cluster",
 	"proxycore/cluster":           "",
@@ -43,6 +47,7 @@ var arrows = map[string]string{
 	"proxycore/health":            "proxycore proxycore/cluster",
 	"proxycore/metrics":           "proxycore",
 	"proxycore/mutant":            "proxycore proxycore/cluster",
+	"proxycore/reflector":         "proxycore/cluster", // it feeds whoever takes states
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
 	"nsnet":         "",
@@ -64,7 +69,7 @@ var shut = []struct {
 	why   string
 }{
 	{regexp.MustCompile(`^k8s\.io/client-go`), nil, "tens of megabytes, and the lab has no cluster"},
-	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/health", "proxycore/mutant"}, "backends and wires know no API objects"},
+	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/health", "proxycore/mutant", "proxycore/reflector"}, "backends and wires know no API objects"},
 	{regexp.MustCompile(`^github\.com/vishvananda/netns`), []string{"nsnet"}, "threads move in nsnet only"},
 }
 

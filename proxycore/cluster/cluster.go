@@ -63,6 +63,8 @@ type Snapshot struct {
 	slices   tree[*Slice] // keyed by the Service first, so that the slices of a Service are neighbours
 	nodes    tree[*Node]
 	pods     tree[*corev1.Pod] // no proxy acts on them; an API server shows them
+
+	serviceCIDRs []netip.Prefix
 }
 
 func (s *Snapshot) clone() *Snapshot {
@@ -73,8 +75,30 @@ func (s *Snapshot) clone() *Snapshot {
 	return &c
 }
 
+// Of is the state of these Services and EndpointSlices: the same as one With… after the other, at a cost of O(N) where both
+// lists are ordered by namespace and name, as an API server's are. Of two with the same name the later counts.
+func Of(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) *Snapshot {
+	s := &Snapshot{}
+	s.services = build(len(services), func(i int) (string, *Service) {
+		v := serviceOf(services[i])
+		return v.String(), v
+	})
+	s.slices = build(len(endpoints), func(i int) (string, *Slice) {
+		v := sliceOf(endpoints[i])
+		return sliceKey(v.Service, v.Key), v
+	})
+	return s
+}
+
 // WithService returns the state with the Service added or replaced.
 func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
+	v := serviceOf(o)
+	c := s.clone()
+	c.services = c.services.put(v.String(), v)
+	return c
+}
+
+func serviceOf(o *corev1.Service) *Service {
 	v := &Service{Key: Key{o.Namespace, o.Name}, Object: o}
 	texts := o.Spec.ClusterIPs
 	if len(texts) == 0 && o.Spec.ClusterIP != "" {
@@ -85,9 +109,7 @@ func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
 			v.ClusterIPs = append(v.ClusterIPs, a)
 		}
 	}
-	c := s.clone()
-	c.services = c.services.put(v.String(), v)
-	return c
+	return v
 }
 
 // WithoutService returns the state without the Service; its slices stay, as in the API.
@@ -102,20 +124,25 @@ func sliceKey(service, slice Key) string { return service.String() + "/" + slice
 // WithSlice returns the state with the EndpointSlice added or replaced. A slice whose label names another Service than
 // before must be removed under its old Service first.
 func (s *Snapshot) WithSlice(o *discoveryv1.EndpointSlice) *Snapshot {
+	v := sliceOf(o)
+	c := s.clone()
+	c.slices = c.slices.put(sliceKey(v.Service, v.Key), v)
+	return c
+}
+
+func sliceOf(o *discoveryv1.EndpointSlice) *Slice {
 	v := &Slice{
 		Key:       Key{o.Namespace, o.Name},
 		Service:   Key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]},
 		Object:    o,
 		Addresses: make([]netip.Addr, len(o.Endpoints)),
 	}
-	for i, e := range o.Endpoints {
-		if len(e.Addresses) > 0 {
+	for i := range o.Endpoints {
+		if e := &o.Endpoints[i]; len(e.Addresses) > 0 {
 			v.Addresses[i], _ = ParseAddr(e.Addresses[0])
 		}
 	}
-	c := s.clone()
-	c.slices = c.slices.put(sliceKey(v.Service, v.Key), v)
-	return c
+	return v
 }
 
 // WithoutSlice returns the state without the EndpointSlice of that Service.
@@ -152,6 +179,22 @@ func (s *Snapshot) WithoutNode(name string) *Snapshot {
 	c := s.clone()
 	c.nodes = c.nodes.drop(name)
 	return c
+}
+
+// WithServiceCIDRs returns the state in which cluster IPs are given out from these ranges (networking.k8s.io/v1 ServiceCIDRs),
+// instead of those before.
+func (s *Snapshot) WithServiceCIDRs(ranges ...netip.Prefix) *Snapshot {
+	c := s.clone()
+	c.serviceCIDRs = ranges
+	return c
+}
+
+// ServiceCIDRs are where cluster IPs are given out from; nil: the cluster does not say. They must not be changed.
+func (s *Snapshot) ServiceCIDRs() []netip.Prefix {
+	if s == nil {
+		return nil
+	}
+	return s.serviceCIDRs
 }
 
 // WithPod returns the state with the Pod added or replaced.

@@ -1,6 +1,10 @@
 package cluster
 
-import "iter"
+import (
+	"iter"
+	"slices"
+	"strings"
+)
 
 // tree is a persistent ordered map. Two trees with the same keys have the same shape (a treap whose priorities are
 // hashes of the keys), and trees made from one another share what did not change: so diff costs
@@ -113,6 +117,48 @@ func (b *branch[V]) walk(from string, yield func(string, V) bool) bool {
 		return false
 	}
 	return b.right.walk(from, yield)
+}
+
+// build makes the tree of n pairs: the same as n puts, in O(N) where they are ordered, else in O(N · log N). Of pairs with the
+// same key the last counts.
+func build[V comparable](n int, at func(i int) (string, V)) tree[V] {
+	all := make([]*branch[V], n)
+	ordered := true
+	for i := range all {
+		key, val := at(i)
+		all[i] = &branch[V]{key: key, rank: rank(key), val: val}
+		ordered = ordered && (i == 0 || all[i-1].key <= key)
+	}
+	if !ordered {
+		slices.SortStableFunc(all, func(a, b *branch[V]) int { return strings.Compare(a.key, b.key) })
+	}
+	var edge []*branch[V] // from the root along the right
+	for i, b := range all {
+		if i+1 < n && all[i+1].key == b.key {
+			continue
+		}
+		for len(edge) > 0 && !edge[len(edge)-1].above(b.rank, b.key) {
+			b.left = edge[len(edge)-1]
+			edge = edge[:len(edge)-1]
+		}
+		if len(edge) > 0 {
+			edge[len(edge)-1].right = b
+		}
+		edge = append(edge, b)
+	}
+	if len(edge) == 0 {
+		return tree[V]{}
+	}
+	edge[0].count()
+	return tree[V]{edge[0]}
+}
+
+func (b *branch[V]) count() int {
+	if b == nil {
+		return 0
+	}
+	b.size = b.left.count() + b.right.count() + 1
+	return b.size
 }
 
 func (t tree[V]) put(key string, val V) tree[V] { return tree[V]{t.root.put(key, rank(key), val)} }

@@ -69,17 +69,18 @@ type Cluster struct {
 	state *cluster.Snapshot
 	sizes []int // of each Service, as it began
 	first []int // the number of its first endpoint
+	wide  int   // of the largest of them
 	next  int   // the first endpoint that nobody has had
 	turn  int   // counts changes: each object that is written anew has another generation
 }
 
 // New makes a cluster.
 func New(s Shape) *Cluster {
-	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
+	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithServiceCIDRs(ServiceRange).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
 	for i := range s.Services {
 		n := s.Endpoints(i)
 		c.sizes, c.first = append(c.sizes, n), append(c.first, c.next)
-		c.next += n
+		c.next, c.wide = c.next+n, max(c.wide, n)
 		c.state = c.with(c.state, i, numbers(c.first[i], n))
 	}
 	return c
@@ -99,7 +100,7 @@ func (c *Cluster) EndpointsOf(i int) []int {
 	if i < len(c.first) {
 		return numbers(c.first[i], c.sizes[i])
 	}
-	return numbers(c.next+(i-len(c.first))*c.shape.Endpoints(0), c.shape.Endpoints(i))
+	return numbers(c.next+(i-len(c.first))*max(c.wide, c.shape.Endpoints(i)), c.shape.Endpoints(i))
 }
 
 // Fresh is the k-th endpoint that no Service began with, and none of the next ones has. It is used by turns: an address that
