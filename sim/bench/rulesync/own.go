@@ -1,0 +1,141 @@
+package rulesync
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"svclab/nsnet"
+)
+
+// own is what a proxy says of itself. kube-proxy and svclab's own use the same names; those of kube-proxy have a family from
+// version 1.34 on, and then it is IPv4's that is meant.
+type own struct {
+	syncs, seconds  float64 // all syncs
+	full, partial   float64 // seconds of those of each kind, where the proxy tells them apart
+	programs, since float64 // network programming latency: how many, seconds together
+	netlink         float64 // bytes sent to the kernel; -1: it does not say
+}
+
+// The metrics that are read.
+const (
+	metricAll     = "kubeproxy_sync_proxy_rules_duration_seconds"
+	metricFull    = "kubeproxy_sync_full_proxy_rules_duration_seconds"
+	metricPartial = "kubeproxy_sync_partial_proxy_rules_duration_seconds"
+	metricProgram = "kubeproxy_network_programming_duration_seconds"
+	metricNetlink = "svclab_netlink_bytes_total"
+)
+
+func parseOwn(text string) (o own, err error) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	all, err := parser.TextToMetricFamilies(strings.NewReader(text))
+	if err != nil {
+		return o, fmt.Errorf("read metrics: %w", err)
+	}
+	o.syncs, o.seconds = histogram(all[metricAll])
+	_, o.full = histogram(all[metricFull])
+	_, o.partial = histogram(all[metricPartial])
+	o.programs, o.since = histogram(all[metricProgram])
+	o.netlink = -1
+	if f := all[metricNetlink]; f != nil {
+		o.netlink = 0
+		for _, m := range f.GetMetric() {
+			o.netlink += m.GetCounter().GetValue()
+		}
+	}
+	return o, nil
+}
+
+func histogram(f *dto.MetricFamily) (count, sum float64) {
+	for _, m := range f.GetMetric() {
+		six := false
+		for _, l := range m.GetLabel() {
+			six = six || l.GetName() == "ip_family" && l.GetValue() == "IPv6"
+		}
+		if !six {
+			count, sum = count+float64(m.GetHistogram().GetSampleCount()), sum+m.GetHistogram().GetSampleSum()
+		}
+	}
+	return count, sum
+}
+
+func (o own) minus(b own) own {
+	out := own{o.syncs - b.syncs, o.seconds - b.seconds, o.full - b.full, o.partial - b.partial, o.programs - b.programs, o.since - b.since, o.netlink}
+	if o.netlink >= 0 {
+		out.netlink -= max(b.netlink, 0)
+	}
+	return out
+}
+
+// teller is a proxy that is a process of its own and hands out its metrics.
+type teller interface {
+	Metrics(ctx context.Context) (string, error)
+}
+
+// coreMetrics is where our own core serves them on its node when it is no process of its own (package proxies).
+const coreMetrics = "http://127.0.0.1:10249/metrics"
+
+// metricsOf reads them through the proxy, or at its node.
+func metricsOf(ctx context.Context, proxy any, node *nsnet.NS) (string, error) {
+	if t, ok := proxy.(teller); ok {
+		return t.Metrics(ctx)
+	}
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, to string) (c net.Conn, err error) {
+		err = node.Do(func() error {
+			c, err = (&net.Dialer{}).DialContext(ctx, network, to)
+			return err
+		})
+		return c, err
+	}}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, coreMetrics, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	return string(text), err
+}
+
+// says reads the proxy's metrics.
+func (s *site) says(ctx context.Context) (own, error) {
+	text, err := metricsOf(ctx, s.rig.Proxy(), s.rig.Node())
+	if err != nil {
+		return own{}, err
+	}
+	return parseOwn(text)
+}
+
+// saysSince reads them once a sync more has ended than before: a proxy counts it when all is done, after its rules are in force.
+// What is nothing after a while is told as such.
+func (s *site) saysSince(ctx context.Context, before own) (diff own, ok bool) {
+	for end := time.Now().Add(5 * time.Second); ; {
+		now, err := s.says(ctx)
+		if diff = now.minus(before); err == nil && diff.syncs > 0 {
+			return diff, true
+		}
+		if time.Now().After(end) || !sleep(ctx, 10*time.Millisecond) {
+			return own{}, false
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
