@@ -1,6 +1,7 @@
 package proxycore
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -11,74 +12,104 @@ import (
 // older Service, and among equals the first by name, so that every node decides alike; when the winner goes, the next
 // appears. It holds every claim, so a change costs no more than the claims it touches.
 type arbiter struct {
-	claims map[Front][]claim // best first
-	mine   map[cluster.Key][]Route
+	best   map[FrontKey]*Route   // in force
+	rivals map[FrontKey][]*Route // every claim to a front that several Services claim, best first
+	mine   map[cluster.Key]claims
 }
 
-type claim struct {
+// claims are those of one Service. The maps point into routes, which never change.
+type claims struct {
 	created time.Time
-	route   Route
+	routes  []Route
 }
 
 func newArbiter() *arbiter {
-	return &arbiter{claims: map[Front][]claim{}, mine: map[cluster.Key][]Route{}}
+	return &arbiter{best: map[FrontKey]*Route{}, rivals: map[FrontKey][]*Route{}, mine: map[cluster.Key]claims{}}
 }
 
-// set replaces the claims of one Service, and adds to change what that does to the fronts. before remembers, over
-// several calls, what each touched front was when the change began.
-func (a *arbiter) set(svc cluster.Key, created time.Time, routes []Route, before map[Front]*Route) {
-	for _, r := range a.mine[svc] {
-		a.touch(r.Front, before)
-		left := slices.DeleteFunc(a.claims[r.Front], func(c claim) bool { return c.route.Owner.Service == svc })
-		if len(left) == 0 {
-			delete(a.claims, r.Front)
-		} else {
-			a.claims[r.Front] = left
-		}
+// expect makes room for so many Services more.
+func (a *arbiter) expect(services int) {
+	if len(a.mine) == 0 && services > 0 {
+		a.best, a.mine = make(map[FrontKey]*Route, services), make(map[cluster.Key]claims, services)
 	}
-	for _, r := range routes {
-		a.touch(r.Front, before)
-		all := append(a.claims[r.Front], claim{created, r})
-		slices.SortStableFunc(all, func(x, y claim) int {
-			if c := x.created.Compare(y.created); c != 0 {
-				return c
-			}
-			return x.route.Owner.Service.Compare(y.route.Owner.Service)
-		})
-		a.claims[r.Front] = all
-	}
+}
+
+// set replaces the claims of one Service, and adds to before, which is kept over several calls, what each touched front was
+// when the change began. Nil: nobody asks.
+func (a *arbiter) set(svc cluster.Key, created time.Time, routes []Route, before map[FrontKey]*Route) {
+	old := a.mine[svc].routes
 	if len(routes) == 0 {
+		if len(old) == 0 {
+			return
+		}
 		delete(a.mine, svc)
 	} else {
-		a.mine[svc] = routes
+		a.mine[svc] = claims{created, routes}
+	}
+	for i := range old {
+		f := old[i].Key()
+		a.touch(f, before)
+		a.withdraw(f, &old[i])
+	}
+	for i := range routes {
+		f := routes[i].Key()
+		a.touch(f, before)
+		a.claim(f, &routes[i])
 	}
 }
 
-func (a *arbiter) touch(f Front, before map[Front]*Route) {
+func (a *arbiter) claim(f FrontKey, r *Route) {
+	best := a.best[f]
+	if best == nil {
+		a.best[f] = r
+		return
+	}
+	all := a.rivals[f]
+	if all == nil {
+		all = []*Route{best}
+	}
+	all = append(all, r)
+	slices.SortStableFunc(all, func(x, y *Route) int {
+		return cmp.Or(a.mine[x.Owner.Service].created.Compare(a.mine[y.Owner.Service].created), x.Owner.Service.Compare(y.Owner.Service))
+	})
+	a.rivals[f], a.best[f] = all, all[0]
+}
+
+func (a *arbiter) withdraw(f FrontKey, r *Route) {
+	all := slices.DeleteFunc(a.rivals[f], func(x *Route) bool { return x == r })
+	switch len(all) {
+	case 0:
+		delete(a.best, f)
+	case 1:
+		delete(a.rivals, f)
+		a.best[f] = all[0]
+	default:
+		a.rivals[f], a.best[f] = all, all[0]
+	}
+}
+
+func (a *arbiter) touch(f FrontKey, before map[FrontKey]*Route) {
+	if before == nil {
+		return
+	}
 	if _, seen := before[f]; !seen {
-		before[f] = a.winner(f)
+		before[f] = a.best[f]
 	}
 }
 
-// winner returns a copy of the route in force, nil when nobody claims the front.
-func (a *arbiter) winner(f Front) *Route {
-	if all := a.claims[f]; len(all) > 0 {
-		r := all[0].route
-		return &r
-	}
-	return nil
-}
+// winner returns the route in force, nil when nobody claims the front. It must not be changed.
+func (a *arbiter) winner(f Front) *Route { return a.best[f.Key()] }
 
 // change compares the touched fronts with what they were, sorted by front.
-func (a *arbiter) change(before map[Front]*Route) (c Change) {
+func (a *arbiter) change(before map[FrontKey]*Route) (c Change) {
 	for f, old := range before {
-		now := a.winner(f)
+		now := a.best[f]
 		switch {
 		case old == nil && now != nil:
 			c.Add = append(c.Add, *now)
 		case old != nil && now == nil:
 			c.Remove = append(c.Remove, *old)
-		case old != nil && now != nil && !old.Equal(*now):
+		case old != nil && now != nil && !old.equal(now):
 			c.Replace = append(c.Replace, *now)
 		}
 	}
@@ -90,11 +121,15 @@ func (a *arbiter) change(before map[Front]*Route) (c Change) {
 
 // all returns every route in force, sorted.
 func (a *arbiter) all() []Route {
-	out := make([]Route, 0, len(a.claims))
-	for f := range a.claims {
-		out = append(out, *a.winner(f))
+	order := make([]*Route, 0, len(a.best))
+	for _, r := range a.best {
+		order = append(order, r)
 	}
-	slices.SortFunc(out, compareRoutes)
+	slices.SortFunc(order, func(x, y *Route) int { return x.Front.Compare(y.Front) })
+	out := make([]Route, len(order))
+	for i, r := range order {
+		out[i] = *r
+	}
 	return out
 }
 

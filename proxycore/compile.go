@@ -97,6 +97,13 @@ func sortedPrefixes(in []netip.Prefix) []netip.Prefix {
 // Compile says what becomes of packets to one Service on one node. Pure: no clock, no environment, no order taken from
 // a map. The routes are sorted by front.
 func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
+	return new(compiler).compile(svc, endpoints, view)
+}
+
+// compiler keeps the room that one Compile needs for a while, for the next.
+type compiler struct{ scratch [2][]candidate }
+
+func (m *compiler) compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []Route {
 	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName || ofAnother(svc) || len(svc.ClusterIPs) == 0 {
 		return nil // rows CIP-15, CIP-16; headless: nothing of it is a proxy's business (CIP-14; util.ShouldSkipService)
 	}
@@ -104,20 +111,25 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 	affinity := affinityOf(svc.Object)
 	onlyHere := spec.InternalTrafficPolicy != nil && *spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyLocal
 	fromOutsideOnlyHere := spec.ExternalTrafficPolicy == corev1.ServiceExternalTrafficPolicyLocal
-	var routes []Route
+	fronts := len(svc.ClusterIPs) + len(spec.ExternalIPs) + len(svc.Object.Status.LoadBalancer.Ingress)
+	if len(spec.Ports) > 0 && spec.Ports[0].NodePort != 0 {
+		fronts += len(view.NodePorts)
+	}
+	routes := make([]Route, 0, fronts*len(spec.Ports))
 	for i := range spec.Ports {
 		port := &spec.Ports[i]
 		proto, err := cluster.ParseProto(string(port.Protocol))
 		if err != nil {
 			continue // the API server admits no others
 		}
-		known := [2][]candidate{} // by family, computed once for all fronts of the port
+		known := [2]bool{} // by family, computed once for all fronts of the port
 		add := func(kind Kind, addr netip.Addr, number int32) *Route {
 			family := btoi(addr.Is6())
-			if known[family] == nil {
-				known[family] = candidates(endpoints, port.Name, proto, addr.Is4())
+			if !known[family] {
+				known[family] = true
+				m.scratch[family] = candidates(m.scratch[family][:0], endpoints, port.Name, proto, addr.Is4())
 			}
-			all := known[family]
+			all := m.scratch[family]
 			r := Route{
 				Front:    Front{Addr: addr, Proto: proto, Port: uint16(number)},
 				Owner:    Owner{Service: svc.Key, Port: port.Name},
@@ -164,7 +176,10 @@ func Compile(svc *cluster.Service, endpoints []*cluster.Slice, view NodeView) []
 			}
 		}
 	}
-	slices.SortStableFunc(routes, func(a, b Route) int { return a.Front.Compare(b.Front) })
+	for family := range m.scratch {
+		clear(m.scratch[family]) // it would keep API objects alive
+	}
+	slices.SortStableFunc(routes, compareRoutes)
 	return slices.CompactFunc(routes, func(a, b Route) bool { return a.Front == b.Front }) // an address that is given twice
 }
 

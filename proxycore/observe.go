@@ -101,7 +101,7 @@ func CompileCheck(svc *cluster.Service, endpoints []*cluster.Slice, view NodeVie
 			if err != nil {
 				continue
 			}
-			for _, c := range candidates(endpoints, port.Name, proto, f == 0) {
+			for _, c := range candidates(nil, endpoints, port.Name, proto, f == 0) {
 				if c.ready && c.placed && c.node == view.Name {
 					ready[c.Addr()] = true
 				}
@@ -177,30 +177,36 @@ func (w *watched) set(key cluster.Key, svc *cluster.Service, endpoints []*cluste
 	}
 }
 
-// queued tells of a state, given which Services or slices of theirs differ from the one before.
-func (w *watched) queued(node *cluster.Node, changed []cluster.Key, old, now *cluster.Snapshot) {
+// queued tells of a state, given which Services or slices of theirs differ from the one before, or may.
+func (w *watched) queued(node *cluster.Node, changes []cluster.Change) {
 	if len(w.observers) == 0 {
 		return
 	}
 	q := Queued{Node: node}
-	for _, key := range changed {
-		if old.Service(key) != now.Service(key) {
+	for i := range changes {
+		c := &changes[i]
+		if c.Old != c.Now {
 			q.Services++
 		}
-		before := map[cluster.Key]*cluster.Slice{}
-		for s := range old.Slices(key) {
-			before[s.Key] = s
-		}
-		for s := range now.Slices(key) {
-			if before[s.Key] != s {
+		old := c.OldSlices
+		for _, s := range c.NowSlices {
+			gone := 0
+			for gone < len(old) && old[gone].Name < s.Name {
+				gone++
+			}
+			q.Slices, old = q.Slices+gone, old[gone:]
+			same := len(old) > 0 && old[0] == s
+			if !same {
 				q.Slices++
 				if t, err := time.Parse(time.RFC3339Nano, s.Object.Annotations[corev1.EndpointsLastChangeTriggerTime]); err == nil {
 					q.Triggers = append(q.Triggers, t)
 				}
 			}
-			delete(before, s.Key)
+			if len(old) > 0 && old[0].Name == s.Name {
+				old = old[1:]
+			}
 		}
-		q.Slices += len(before)
+		q.Slices += len(old)
 	}
 	for _, o := range w.observers {
 		o.Queued(q)

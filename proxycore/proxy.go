@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"svclab/proxycore/cluster"
@@ -20,9 +19,10 @@ type Proxy struct {
 	backend Backend
 	cleaner Cleaner // nil: nobody looks after connection tracking
 
-	last   *cluster.Snapshot // the state that routes were compiled from
-	rules  NodeRules
-	view   NodeView
+	last  *cluster.Snapshot // the state that routes were compiled from
+	rules NodeRules
+	view  NodeView
+	compiler
 	fronts *arbiter
 	dirty  bool           // the kernel may not hold what fronts says: the next Program is Full
 	stale  map[Front]bool // UDP fronts whose entries must be looked at; kept until a Clean has succeeded (k8s #112604)
@@ -39,29 +39,22 @@ func New(cfg Config, backend Backend, cleaner Cleaner, observers ...Observer) *P
 // a cost of O(changes · log N). When it returns nil every new flow follows the state, and no UDP flow is held on an
 // endpoint that is gone. After an error the next Apply reconciles everything, also with an unchanged state.
 func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
-	before := map[Front]*Route{}
-	delta := cluster.Diff(p.last, s)
-	p.watch.queued(s.Node(p.cfg.Node), delta.Services, p.last, s)
 	rules, view := CompileNode(s.Node(p.cfg.Node), s.ServiceCIDRs(), p.cfg)
-	if !view.Equal(p.view) {
-		delta.Services = delta.Services[:0]
-		for svc := range p.last.Services() {
-			delta.Services = append(delta.Services, svc.Key)
-		}
-		for svc := range s.Services() {
-			delta.Services = append(delta.Services, svc.Key)
-		}
+	changes, before := cluster.Changes(p.last, s, !view.Equal(p.view)), map[FrontKey]*Route{}
+	p.watch.queued(s.Node(p.cfg.Node), changes)
+	if p.last == nil {
+		before = nil // nothing was there
+		p.fronts.expect(s.Len())
 	}
-	for _, key := range delta.Services {
-		svc := s.Service(key)
+	for i := range changes {
+		c := &changes[i]
 		var created time.Time
-		if svc != nil {
-			created = svc.Object.CreationTimestamp.Time
+		if c.Now != nil {
+			created = c.Now.Object.CreationTimestamp.Time
 		}
-		endpoints := slices.Collect(s.Slices(key))
-		routes := Compile(svc, endpoints, view)
-		p.fronts.set(key, created, routes, before)
-		p.watch.set(key, svc, endpoints, routes, view)
+		routes := p.compile(c.Now, c.NowSlices, view)
+		p.fronts.set(c.Key, created, routes, before)
+		p.watch.set(c.Key, c.Now, c.NowSlices, routes, view)
 	}
 	change := p.fronts.change(before)
 	if !rules.Equal(p.rules) {
@@ -89,9 +82,9 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 // suspect marks the UDP fronts whose connection-tracking entries may now be wrong.
 func (p *Proxy) suspect(c Change) {
 	for _, list := range [][]Route{c.Remove, c.Add, c.Replace} {
-		for _, r := range list {
-			if r.Proto == cluster.UDP {
-				p.stale[r.Front] = true
+		for i := range list {
+			if list[i].Proto == cluster.UDP {
+				p.stale[list[i].Front] = true
 			}
 		}
 	}

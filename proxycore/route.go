@@ -2,6 +2,7 @@ package proxycore
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,6 +27,40 @@ func (f Front) String() string {
 // Compare orders fronts by address, port and protocol.
 func (f Front) Compare(o Front) int {
 	return cmp.Or(f.Addr.Compare(o.Addr), cmp.Compare(f.Port, o.Port), cmp.Compare(f.Proto, o.Proto))
+}
+
+// FrontKey is a Front as a key of large maps: it has no pointer to follow and no hole to step over, so it is hashed in one go
+// and nothing of it is looked at by the garbage collector.
+type FrontKey struct{ high, low, rest uint64 }
+
+// Key is one to one with the Front, where the address is one without zone.
+func (f Front) Key() FrontKey {
+	k := FrontKey{rest: uint64(f.Port)<<16 | uint64(f.Proto)<<8}
+	if f.Addr.Is4() {
+		b := f.Addr.As4()
+		k.low, k.rest = uint64(binary.BigEndian.Uint32(b[:])), k.rest|4
+	} else if f.Addr.IsValid() {
+		b := f.Addr.As16()
+		k.high, k.low, k.rest = binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:]), k.rest|6
+	}
+	return k
+}
+
+// Front is the inverse of Front.Key.
+func (k FrontKey) Front() Front {
+	f := Front{Proto: cluster.Proto(k.rest >> 8), Port: uint16(k.rest >> 16)}
+	switch uint8(k.rest) {
+	case 4:
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], uint32(k.low))
+		f.Addr = netip.AddrFrom4(b)
+	case 6:
+		var b [16]byte
+		binary.BigEndian.PutUint64(b[:], k.high)
+		binary.BigEndian.PutUint64(b[8:], k.low)
+		f.Addr = netip.AddrFrom16(b)
+	}
+	return f
 }
 
 // Owner is the Service port that a Route belongs to.
@@ -54,7 +89,7 @@ const (
 )
 
 // Route is one Front and what becomes of a packet to it. Everything a backend must know is in it: a backend reads no
-// API object.
+// API object. Its lists are never changed once it is made, so that whoever gets it may keep them.
 type Route struct {
 	Front
 	Owner Owner
@@ -108,7 +143,9 @@ const (
 )
 
 // Equal reports whether both routes ask for the same.
-func (r Route) Equal(o Route) bool {
+func (r Route) Equal(o Route) bool { return r.equal(&o) }
+
+func (r *Route) equal(o *Route) bool {
 	return r.Front == o.Front && r.Owner == o.Owner && r.Kind == o.Kind && r.Masquerade == o.Masquerade &&
 		r.Affinity == o.Affinity && r.Pool.Equal(o.Pool) && (r.Local == nil) == (o.Local == nil) &&
 		(r.Local == nil || r.Local.Equal(*o.Local)) && slices.Equal(r.Ranges, o.Ranges) && slices.Equal(r.Serving, o.Serving)

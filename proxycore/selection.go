@@ -19,13 +19,19 @@ type candidate struct {
 	hints                       *discoveryv1.EndpointHints
 }
 
-func (c candidate) draining() bool { return c.serving && c.terminating }
+func (c *candidate) draining() bool { return c.serving && c.terminating }
 
 // candidates merges the slices of one Service for one port and family. An address that is in two slices counts once, and
 // its copy that is not terminating wins (row CIP-25, kubernetes #135593), then one that is ready, for which upstream has
 // no rule.
-func candidates(endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bool) []candidate {
-	var all []candidate
+//
+// The list is made in the room that is given, which is empty.
+func candidates(room []candidate, endpoints []*cluster.Slice, port string, proto cluster.Proto, is4 bool) []candidate {
+	n := 0
+	for _, s := range endpoints {
+		n += len(s.Addresses)
+	}
+	all := slices.Grow(room, n)
 	for _, s := range endpoints {
 		number, ok := slicePort(s.Object.Ports, port, proto)
 		if !ok || s.Object.AddressType == discoveryv1.AddressTypeFQDN || headless(s) {
@@ -50,6 +56,13 @@ func candidates(endpoints []*cluster.Slice, port string, proto cluster.Proto, is
 			all = append(all, c)
 		}
 	}
+	strictly := true
+	for i := 1; i < len(all) && strictly; i++ {
+		strictly = all[i-1].Compare(all[i].AddrPort) < 0
+	}
+	if strictly {
+		return all
+	}
 	slices.SortStableFunc(all, func(a, b candidate) int {
 		if c := a.Compare(b.AddrPort); c != 0 {
 			return c
@@ -69,21 +82,21 @@ func headless(s *cluster.Slice) bool {
 // that still serve while they terminate, wherever they are (KEP-1669; kubernetes pkg/proxy/topology.go).
 func everywhere(all []candidate, view NodeView) Pool {
 	preferred := preference(all, view)
-	if p := pick(all, view, func(c candidate) bool { return c.ready && preferred(c) }); len(p) > 0 {
+	if p := pick(all, view, func(c *candidate) bool { return c.ready && preferred(c) }); len(p) > 0 {
 		return Pool{Endpoints: p}
 	}
-	return Pool{Endpoints: pick(all, view, candidate.draining)}
+	return Pool{Endpoints: pick(all, view, (*candidate).draining)}
 }
 
 // here is the pool of traffic policy Local: as everywhere, but of this node, and without regard to hints (row TOPO-7).
 // Without one, packets are dropped when there are endpoints elsewhere, so that whoever balances the load learns of it from
 // the health checks and not from a refusal (POL-2, POL-8).
 func here(all []candidate, view NodeView) Pool {
-	local := func(c candidate) bool { return c.placed && c.node == view.Name }
-	if p := pick(all, view, func(c candidate) bool { return c.ready && local(c) }); len(p) > 0 {
+	local := func(c *candidate) bool { return c.placed && c.node == view.Name }
+	if p := pick(all, view, func(c *candidate) bool { return c.ready && local(c) }); len(p) > 0 {
 		return Pool{Endpoints: p}
 	}
-	p := Pool{Endpoints: pick(all, view, func(c candidate) bool { return c.draining() && local(c) })}
+	p := Pool{Endpoints: pick(all, view, func(c *candidate) bool { return c.draining() && local(c) })}
 	if len(p.Endpoints) == 0 && slices.ContainsFunc(all, func(c candidate) bool { return c.ready || c.draining() }) {
 		p.Empty = Drop
 	}
@@ -101,9 +114,17 @@ func serving(all []candidate) (out []netip.AddrPort) {
 	return out
 }
 
-func pick(all []candidate, view NodeView, good func(candidate) bool) (out []Endpoint) {
-	for _, c := range all {
-		if good(c) {
+func pick(all []candidate, view NodeView, good func(*candidate) bool) []Endpoint {
+	n := 0
+	for i := range all {
+		n += btoi(good(&all[i]))
+	}
+	if n == 0 {
+		return nil
+	}
+	out := make([]Endpoint, 0, n)
+	for i := range all {
+		if c := &all[i]; good(c) {
 			out = append(out, Endpoint{AddrPort: c.AddrPort, Here: !c.placed || c.node == view.Name})
 		}
 	}
@@ -113,33 +134,37 @@ func pick(all []candidate, view NodeView, good func(candidate) bool) (out []Endp
 // preference is what the hints of the ready endpoints prefer on this node: those for the node, if every endpoint has hints
 // for nodes and one is for this; else likewise those for its zone; else all (KEP-3015, KEP-4444; rows TOPO-1 to TOPO-6;
 // kubernetes pkg/proxy/topology.go: topologyModeFromHints).
-func preference(all []candidate, view NodeView) func(candidate) bool {
-	forNode := func(c candidate) (some, mine bool) {
-		if c.hints == nil {
-			return false, false
-		}
-		return len(c.hints.ForNodes) > 0, slices.ContainsFunc(c.hints.ForNodes, func(f discoveryv1.ForNode) bool { return f.Name == view.Name })
-	}
-	forZone := func(c candidate) (some, mine bool) {
-		if c.hints == nil {
-			return false, false
-		}
-		return len(c.hints.ForZones) > 0, view.Zone != "" && slices.ContainsFunc(c.hints.ForZones, func(f discoveryv1.ForZone) bool { return f.Name == view.Zone })
-	}
-	for _, hint := range []func(candidate) (some, mine bool){forNode, forZone} {
+func preference(all []candidate, view NodeView) func(*candidate) bool {
+	for _, hint := range [...]func(*candidate, *NodeView) (some, mine bool){forNode, forZone} {
 		every, any := true, false
-		for _, c := range all {
-			if !c.ready {
-				continue
+		for i := range all {
+			if c := &all[i]; c.ready {
+				some, mine := hint(c, &view)
+				every, any = every && some, any || mine
 			}
-			some, mine := hint(c)
-			every, any = every && some, any || mine
+			if !every {
+				break
+			}
 		}
 		if every && any {
-			return func(c candidate) bool { _, mine := hint(c); return mine }
+			return func(c *candidate) bool { _, mine := hint(c, &view); return mine }
 		}
 	}
-	return func(candidate) bool { return true }
+	return func(*candidate) bool { return true }
+}
+
+func forNode(c *candidate, view *NodeView) (some, mine bool) {
+	if c.hints == nil {
+		return false, false
+	}
+	return len(c.hints.ForNodes) > 0, slices.ContainsFunc(c.hints.ForNodes, func(f discoveryv1.ForNode) bool { return f.Name == view.Name })
+}
+
+func forZone(c *candidate, view *NodeView) (some, mine bool) {
+	if c.hints == nil {
+		return false, false
+	}
+	return len(c.hints.ForZones) > 0, view.Zone != "" && slices.ContainsFunc(c.hints.ForZones, func(f discoveryv1.ForZone) bool { return f.Name == view.Zone })
 }
 
 // slicePort finds the endpoint port of that name and protocol. A port without name or number is ignored (row CIP-22).

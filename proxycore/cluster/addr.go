@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -40,5 +39,3 @@ func ParsePrefix(s string) (netip.Prefix, bool) {
 	p, err := a.Prefix(n)
 	return p, err == nil
 }
-
-func sortKeys(keys []Key) { slices.SortFunc(keys, Key.Compare) }

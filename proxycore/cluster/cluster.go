@@ -4,8 +4,10 @@
 package cluster
 
 import (
+	"cmp"
 	"iter"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,11 +26,6 @@ func (k Key) Compare(o Key) int {
 		return c
 	}
 	return strings.Compare(k.Name, o.Name)
-}
-
-func parseKey(s string) Key {
-	ns, name, _ := strings.Cut(s, "/")
-	return Key{ns, name}
 }
 
 // Service is a v1 Service. Object must not be changed any more.
@@ -59,12 +56,56 @@ type Node struct {
 // Snapshot is one state of the cluster. It never changes; With… and Without… return another one that shares what is
 // the same. The zero Snapshot, and nil, are empty.
 type Snapshot struct {
-	services tree[*Service]
-	slices   tree[*Slice] // keyed by the Service first, so that the slices of a Service are neighbours
-	nodes    tree[*Node]
+	services tree[*group]
+	count    int               // of groups with a Service
+	nodes    tree[*Node]       // by a Key without namespace
 	pods     tree[*corev1.Pod] // no proxy acts on them; an API server shows them
 
 	serviceCIDRs []netip.Prefix
+}
+
+// group is a Service, nil when there is none, and the EndpointSlices that name it, by name: whoever asks for the one needs
+// the other. It never changes, and is never empty.
+type group struct {
+	service *Service
+	slices  []*Slice
+}
+
+func (g *group) equal(o *group) bool {
+	return g == o || g != nil && o != nil && g.service == o.service && slices.Equal(g.slices, o.slices)
+}
+
+func (s *Snapshot) group(k Key) (g group) {
+	if s != nil {
+		if p := s.services.get(k); p != nil {
+			g = *p
+		}
+	}
+	return g
+}
+
+// put replaces the group of a Service.
+func (s *Snapshot) put(k Key, was, now group) *Snapshot {
+	c := s.clone()
+	c.count += btoi(now.service != nil) - btoi(was.service != nil)
+	if now.service == nil && len(now.slices) == 0 {
+		c.services = c.services.drop(k)
+	} else {
+		c.services = c.services.put(k, &now)
+	}
+	return c
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// named finds the place of an EndpointSlice among those of its Service.
+func named(list []*Slice, name string) (at int, found bool) {
+	return slices.BinarySearchFunc(list, name, func(s *Slice, name string) int { return strings.Compare(s.Name, name) })
 }
 
 func (s *Snapshot) clone() *Snapshot {
@@ -78,24 +119,44 @@ func (s *Snapshot) clone() *Snapshot {
 // Of is the state of these Services and EndpointSlices: the same as one With… after the other, at a cost of O(N) where both
 // lists are ordered by namespace and name, as an API server's are. Of two with the same name the later counts.
 func Of(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) *Snapshot {
+	keys, index := make([]Key, 0, len(services)), make(map[Key]*group, len(services))
+	at := func(k Key) *group {
+		g := index[k]
+		if g == nil {
+			g = &group{}
+			index[k] = g
+			keys = append(keys, k)
+		}
+		return g
+	}
 	s := &Snapshot{}
-	s.services = build(len(services), func(i int) (string, *Service) {
-		v := serviceOf(services[i])
-		return v.String(), v
-	})
-	s.slices = build(len(endpoints), func(i int) (string, *Slice) {
-		v := sliceOf(endpoints[i])
-		return sliceKey(v.Service, v.Key), v
-	})
+	for _, o := range services {
+		v := serviceOf(o)
+		g := at(v.Key)
+		s.count += btoi(g.service == nil)
+		g.service = v
+	}
+	for _, o := range endpoints {
+		v := sliceOf(o)
+		g := at(v.Service)
+		if place, found := named(g.slices, v.Name); found {
+			g.slices[place] = v
+		} else {
+			g.slices = slices.Insert(g.slices, place, v)
+		}
+	}
+	if !slices.IsSortedFunc(keys, Key.Compare) {
+		slices.SortFunc(keys, Key.Compare)
+	}
+	s.services = build(keys, func(k Key) *group { return index[k] })
 	return s
 }
 
 // WithService returns the state with the Service added or replaced.
 func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
 	v := serviceOf(o)
-	c := s.clone()
-	c.services = c.services.put(v.String(), v)
-	return c
+	was := s.group(v.Key)
+	return s.put(v.Key, was, group{v, was.slices})
 }
 
 func serviceOf(o *corev1.Service) *Service {
@@ -114,20 +175,19 @@ func serviceOf(o *corev1.Service) *Service {
 
 // WithoutService returns the state without the Service; its slices stay, as in the API.
 func (s *Snapshot) WithoutService(k Key) *Snapshot {
-	c := s.clone()
-	c.services = c.services.drop(k.String())
-	return c
+	was := s.group(k)
+	return s.put(k, was, group{nil, was.slices})
 }
-
-func sliceKey(service, slice Key) string { return service.String() + "/" + slice.Name }
 
 // WithSlice returns the state with the EndpointSlice added or replaced. A slice whose label names another Service than
 // before must be removed under its old Service first.
 func (s *Snapshot) WithSlice(o *discoveryv1.EndpointSlice) *Snapshot {
 	v := sliceOf(o)
-	c := s.clone()
-	c.slices = c.slices.put(sliceKey(v.Service, v.Key), v)
-	return c
+	was := s.group(v.Service)
+	at, found := named(was.slices, v.Name)
+	list := make([]*Slice, 0, len(was.slices)+btoi(!found))
+	list = append(append(list, was.slices[:at]...), v)
+	return s.put(v.Service, was, group{was.service, append(list, was.slices[at+btoi(found):]...)})
 }
 
 func sliceOf(o *discoveryv1.EndpointSlice) *Slice {
@@ -147,9 +207,12 @@ func sliceOf(o *discoveryv1.EndpointSlice) *Slice {
 
 // WithoutSlice returns the state without the EndpointSlice of that Service.
 func (s *Snapshot) WithoutSlice(service, slice Key) *Snapshot {
-	c := s.clone()
-	c.slices = c.slices.drop(sliceKey(service, slice))
-	return c
+	was := s.group(service)
+	at, found := named(was.slices, slice.Name)
+	if !found {
+		return s.clone()
+	}
+	return s.put(service, was, group{was.service, slices.Delete(slices.Clone(was.slices), at, at+1)})
 }
 
 // WithNode returns the state with the Node added or replaced.
@@ -170,14 +233,14 @@ func (s *Snapshot) WithNode(o *corev1.Node) *Snapshot {
 		}
 	}
 	c := s.clone()
-	c.nodes = c.nodes.put(o.Name, v)
+	c.nodes = c.nodes.put(Key{Name: o.Name}, v)
 	return c
 }
 
 // WithoutNode returns the state without the Node.
 func (s *Snapshot) WithoutNode(name string) *Snapshot {
 	c := s.clone()
-	c.nodes = c.nodes.drop(name)
+	c.nodes = c.nodes.drop(Key{Name: name})
 	return c
 }
 
@@ -200,14 +263,14 @@ func (s *Snapshot) ServiceCIDRs() []netip.Prefix {
 // WithPod returns the state with the Pod added or replaced.
 func (s *Snapshot) WithPod(o *corev1.Pod) *Snapshot {
 	c := s.clone()
-	c.pods = c.pods.put(Key{o.Namespace, o.Name}.String(), o)
+	c.pods = c.pods.put(Key{o.Namespace, o.Name}, o)
 	return c
 }
 
 // WithoutPod returns the state without the Pod; what was derived from it stays.
 func (s *Snapshot) WithoutPod(k Key) *Snapshot {
 	c := s.clone()
-	c.pods = c.pods.drop(k.String())
+	c.pods = c.pods.drop(k)
 	return c
 }
 
@@ -216,17 +279,12 @@ func (s *Snapshot) Pod(k Key) *corev1.Pod {
 	if s == nil {
 		return nil
 	}
-	v, _ := s.pods.get(k.String())
-	return v
+	return s.pods.get(k)
 }
 
 // Service returns the Service of that key, nil when there is none.
 func (s *Snapshot) Service(k Key) *Service {
-	if s == nil {
-		return nil
-	}
-	v, _ := s.services.get(k.String())
-	return v
+	return s.group(k).service
 }
 
 // Services yields every Service, ordered by namespace and name.
@@ -235,8 +293,8 @@ func (s *Snapshot) Services() iter.Seq[*Service] {
 		if s == nil {
 			return
 		}
-		for _, v := range s.services.from("") {
-			if !yield(v) {
+		for _, g := range s.services.all() {
+			if g.service != nil && !yield(g.service) {
 				return
 			}
 		}
@@ -245,17 +303,7 @@ func (s *Snapshot) Services() iter.Seq[*Service] {
 
 // Slices yields the EndpointSlices of a Service, ordered by name.
 func (s *Snapshot) Slices(service Key) iter.Seq[*Slice] {
-	return func(yield func(*Slice) bool) {
-		if s == nil {
-			return
-		}
-		prefix := service.String() + "/"
-		for k, v := range s.slices.from(prefix) {
-			if !strings.HasPrefix(k, prefix) || !yield(v) {
-				return
-			}
-		}
-	}
+	return slices.Values(s.group(service).slices)
 }
 
 // Node returns the Node of that name, nil when there is none.
@@ -263,8 +311,7 @@ func (s *Snapshot) Node(name string) *Node {
 	if s == nil {
 		return nil
 	}
-	v, _ := s.nodes.get(name)
-	return v
+	return s.nodes.get(Key{Name: name})
 }
 
 // Nodes yields every Node, ordered by name.
@@ -273,7 +320,7 @@ func (s *Snapshot) Nodes() iter.Seq[*Node] {
 		if s == nil {
 			return
 		}
-		for _, v := range s.nodes.from("") {
+		for _, v := range s.nodes.all() {
 			if !yield(v) {
 				return
 			}
@@ -286,7 +333,33 @@ func (s *Snapshot) Len() int {
 	if s == nil {
 		return 0
 	}
-	return s.services.len()
+	return s.count
+}
+
+// Change is a Service that differs between two states, or one of its EndpointSlices does. A Service that is not there is
+// nil. The lists are sorted by name and must not be changed.
+type Change struct {
+	Key                  Key
+	Old, Now             *Service
+	OldSlices, NowSlices []*Slice
+}
+
+// Changes compares the Services of two states and returns those that differ, or if all those of either, sorted. It costs
+// O(changes · log N).
+func Changes(old, now *Snapshot, all bool) (list []Change) {
+	old, now = old.clone(), now.clone()
+	if old.services.root == nil {
+		list = make([]Change, 0, now.services.len())
+	}
+	var none group
+	diff(old.services.root, now.services.root, all, func(k Key, was, is *group) {
+		if !all && was.equal(is) {
+			return
+		}
+		was, is = cmp.Or(was, &none), cmp.Or(is, &none)
+		list = append(list, Change{k, was.service, is.service, was.slices, is.slices})
+	})
+	return list
 }
 
 // Delta says what differs between two states, sorted.
@@ -297,23 +370,12 @@ type Delta struct {
 }
 
 // Diff compares two states at a cost of O(changes · log N).
-func Diff(old, now *Snapshot) Delta {
+func Diff(old, now *Snapshot) (d Delta) {
+	for _, c := range Changes(old, now, false) {
+		d.Services = append(d.Services, c.Key)
+	}
 	old, now = old.clone(), now.clone()
-	var d Delta
-	touched := map[Key]bool{}
-	touch := func(k Key) {
-		if !touched[k] {
-			touched[k] = true
-			d.Services = append(d.Services, k)
-		}
-	}
-	diff(old.services.root, now.services.root, func(k string) { touch(parseKey(k)) })
-	own := len(d.Services)
-	diff(old.slices.root, now.slices.root, func(k string) { touch(parseKey(k[:strings.LastIndexByte(k, '/')])) })
-	if len(d.Services) > own {
-		sortKeys(d.Services)
-	}
-	diff(old.nodes.root, now.nodes.root, func(k string) { d.Nodes = append(d.Nodes, k) })
-	diff(old.pods.root, now.pods.root, func(k string) { d.Pods = append(d.Pods, parseKey(k)) })
+	diff(old.nodes.root, now.nodes.root, false, func(k Key, _, _ *Node) { d.Nodes = append(d.Nodes, k.Name) })
+	diff(old.pods.root, now.pods.root, false, func(k Key, _, _ *corev1.Pod) { d.Pods = append(d.Pods, k) })
 	return d
 }

@@ -22,8 +22,11 @@ const (
 
 // ParseProto reads a protocol as the API spells it; empty means TCP, the API's default. Case does not matter.
 func ParseProto(s string) (Proto, error) {
+	if s == "" || s == string(corev1.ProtocolTCP) { // nearly all
+		return TCP, nil
+	}
 	switch strings.ToUpper(s) {
-	case "", string(corev1.ProtocolTCP):
+	case string(corev1.ProtocolTCP):
 		return TCP, nil
 	case string(corev1.ProtocolUDP):
 		return UDP, nil

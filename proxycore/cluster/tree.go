@@ -1,36 +1,46 @@
 package cluster
 
-import (
-	"iter"
-	"slices"
-	"strings"
-)
+import "iter"
 
-// tree is a persistent ordered map. Two trees with the same keys have the same shape (a treap whose priorities are
+// tree is a persistent map ordered by Key. Two trees with the same keys have the same shape (a treap whose priorities are
 // hashes of the keys), and trees made from one another share what did not change: so diff costs
 // O(changes · log N), whatever the order in which the trees came to be.
 type tree[V comparable] struct{ root *branch[V] }
 
 type branch[V comparable] struct {
-	key         string
+	key         Key
 	rank        uint64 // a hash of key: the shape depends on nothing else
 	val         V
 	left, right *branch[V]
 	size        int
 }
 
-// rank hashes with FNV-1a and a finalizer (FNV alone leaves similar keys with similar high bits).
-func rank(key string) uint64 {
-	h := uint64(14695981039346656037)
-	for i := range len(key) {
-		h = (h ^ uint64(key[i])) * 1099511628211
+// visited is of tests: it is called for every branch that is looked at.
+var visited func()
+
+func look() {
+	if visited != nil {
+		visited()
 	}
+}
+
+// rank hashes "namespace/name" with FNV-1a and a finalizer (FNV alone leaves similar keys with similar high bits).
+func rank(key Key) uint64 {
+	h := uint64(14695981039346656037)
+	add := func(s string) {
+		for i := range len(s) {
+			h = (h ^ uint64(s[i])) * 1099511628211
+		}
+	}
+	add(key.Namespace)
+	add("/")
+	add(key.Name)
 	h = (h ^ h>>32) * 0xd6e8feb86659fd93
 	return h ^ h>>32
 }
 
-func (b *branch[V]) above(rank uint64, key string) bool {
-	return b.rank > rank || b.rank == rank && b.key < key
+func (b *branch[V]) above(rank uint64, key Key) bool {
+	return b.rank > rank || b.rank == rank && b.key.Compare(key) < 0
 }
 
 func (b *branch[V]) len() int {
@@ -48,13 +58,15 @@ func (b *branch[V]) with(left, right *branch[V]) *branch[V] {
 }
 
 // split divides b into the keys below and above key, and the branch that has it, if any.
-func (b *branch[V]) split(key string) (below, at, above *branch[V]) {
-	switch {
-	case b == nil:
+func (b *branch[V]) split(key Key) (below, at, above *branch[V]) {
+	if b == nil {
 		return nil, nil, nil
-	case key == b.key:
+	}
+	look()
+	switch c := key.Compare(b.key); {
+	case c == 0:
 		return b.left, b, b.right
-	case key < b.key:
+	case c < 0:
 		below, at, above = b.left.split(key)
 		return below, at, b.with(above, b.right)
 	default:
@@ -77,11 +89,13 @@ func join[V comparable](l, r *branch[V]) *branch[V] {
 	}
 }
 
-func (b *branch[V]) put(key string, rank uint64, val V) *branch[V] {
-	switch {
-	case b == nil:
+func (b *branch[V]) put(key Key, rank uint64, val V) *branch[V] {
+	if b == nil {
 		return &branch[V]{key: key, rank: rank, val: val, size: 1}
-	case key == b.key:
+	}
+	look()
+	switch c := key.Compare(b.key); {
+	case c == 0:
 		if val == b.val {
 			return b
 		}
@@ -89,54 +103,38 @@ func (b *branch[V]) put(key string, rank uint64, val V) *branch[V] {
 	case !b.above(rank, key):
 		l, _, r := b.split(key)
 		return &branch[V]{key, rank, val, l, r, l.len() + r.len() + 1}
-	case key < b.key:
+	case c < 0:
 		return b.with(b.left.put(key, rank, val), b.right)
 	default:
 		return b.with(b.left, b.right.put(key, rank, val))
 	}
 }
 
-func (b *branch[V]) drop(key string) *branch[V] {
-	switch {
-	case b == nil:
+func (b *branch[V]) drop(key Key) *branch[V] {
+	if b == nil {
 		return nil
-	case key == b.key:
+	}
+	look()
+	switch c := key.Compare(b.key); {
+	case c == 0:
 		return join(b.left, b.right)
-	case key < b.key:
+	case c < 0:
 		return b.with(b.left.drop(key), b.right)
 	default:
 		return b.with(b.left, b.right.drop(key))
 	}
 }
 
-func (b *branch[V]) walk(from string, yield func(string, V) bool) bool {
-	if b == nil {
-		return true
-	}
-	if b.key >= from && (!b.left.walk(from, yield) || !yield(b.key, b.val)) {
-		return false
-	}
-	return b.right.walk(from, yield)
+func (b *branch[V]) walk(yield func(Key, V) bool) bool {
+	return b == nil || b.left.walk(yield) && yield(b.key, b.val) && b.right.walk(yield)
 }
 
-// build makes the tree of n pairs: the same as n puts, in O(N) where they are ordered, else in O(N · log N). Of pairs with the
-// same key the last counts.
-func build[V comparable](n int, at func(i int) (string, V)) tree[V] {
-	all := make([]*branch[V], n)
-	ordered := true
-	for i := range all {
-		key, val := at(i)
-		all[i] = &branch[V]{key: key, rank: rank(key), val: val}
-		ordered = ordered && (i == 0 || all[i-1].key <= key)
-	}
-	if !ordered {
-		slices.SortStableFunc(all, func(a, b *branch[V]) int { return strings.Compare(a.key, b.key) })
-	}
+// build makes the tree of these keys, which are sorted and each there once, with their values: the same as a put for each, in
+// O(N).
+func build[V comparable](keys []Key, val func(Key) V) tree[V] {
 	var edge []*branch[V] // from the root along the right
-	for i, b := range all {
-		if i+1 < n && all[i+1].key == b.key {
-			continue
-		}
+	for _, k := range keys {
+		b := &branch[V]{key: k, rank: rank(k), val: val(k)}
 		for len(edge) > 0 && !edge[len(edge)-1].above(b.rank, b.key) {
 			b.left = edge[len(edge)-1]
 			edge = edge[:len(edge)-1]
@@ -161,43 +159,60 @@ func (b *branch[V]) count() int {
 	return b.size
 }
 
-func (t tree[V]) put(key string, val V) tree[V] { return tree[V]{t.root.put(key, rank(key), val)} }
-func (t tree[V]) drop(key string) tree[V]       { return tree[V]{t.root.drop(key)} }
-func (t tree[V]) len() int                      { return t.root.len() }
+func (t tree[V]) put(key Key, val V) tree[V] { return tree[V]{t.root.put(key, rank(key), val)} }
+func (t tree[V]) drop(key Key) tree[V]       { return tree[V]{t.root.drop(key)} }
+func (t tree[V]) len() int                   { return t.root.len() }
 
-func (t tree[V]) get(key string) (val V, ok bool) {
+// get returns the value of a key, the zero value when there is none.
+func (t tree[V]) get(key Key) (val V) {
 	for b := t.root; b != nil; {
-		switch {
-		case key == b.key:
-			return b.val, true
-		case key < b.key:
+		look()
+		switch c := key.Compare(b.key); {
+		case c == 0:
+			return b.val
+		case c < 0:
 			b = b.left
 		default:
 			b = b.right
 		}
 	}
-	return val, false
+	return val
 }
 
-// from yields the pairs with keys of at least key, in order of their keys.
-func (t tree[V]) from(key string) iter.Seq2[string, V] {
-	return func(yield func(string, V) bool) { t.root.walk(key, yield) }
+// all yields the pairs in order of their keys.
+func (t tree[V]) all() iter.Seq2[Key, V] {
+	return func(yield func(Key, V) bool) { t.root.walk(yield) }
 }
 
-// diff calls changed, in order, with every key whose value is not the same in both trees.
-func diff[V comparable](old, now *branch[V], changed func(key string)) {
-	if old == now {
+// diff calls changed, in order, with every key whose value is not the same in both trees, or with every key of either if all,
+// and with both values; the zero value is that of a key that is not there.
+func diff[V comparable](old, now *branch[V], all bool, changed func(key Key, old, now V)) {
+	var none V
+	switch {
+	case old == now && !all:
+		return
+	case old == nil:
+		now.walk(func(key Key, v V) bool { look(); changed(key, none, v); return true })
+		return
+	case now == nil:
+		old.walk(func(key Key, v V) bool { look(); changed(key, v, none); return true })
 		return
 	}
+	look()
 	top := now // the branch of higher rank is the root of the union
-	if top == nil || old != nil && old.above(now.rank, now.key) {
+	if old.above(now.rank, now.key) {
 		top = old
 	}
 	ol, o, or := old.split(top.key)
 	nl, n, nr := now.split(top.key)
-	diff(ol, nl, changed)
-	if o == nil || n == nil || o.val != n.val {
-		changed(top.key)
+	diff(ol, nl, all, changed)
+	switch {
+	case o == nil:
+		changed(top.key, none, n.val)
+	case n == nil:
+		changed(top.key, o.val, none)
+	case all || o.val != n.val:
+		changed(top.key, o.val, n.val)
 	}
-	diff(or, nr, changed)
+	diff(or, nr, all, changed)
 }

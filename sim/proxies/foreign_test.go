@@ -136,9 +136,9 @@ func TestTheExampleProxy(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", program, "svclab/proxycore/foreign/example").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	p := profile(t, fmt.Sprintf("command: [%s, '--api={{.API}}', '--pods={{range .ClusterCIDRs}}{{.}} {{end}}']\nneeds: [nftables]\n", program))
+	p := profile(t, fmt.Sprintf("command: [%s, '{{.API}}']\nneeds: [nftables]\n", program))
 	for name, want := range map[string]verdict.Verdict{
-		"ports": verdict.Pass, "named-port": verdict.Pass, "hairpin": verdict.Pass, "host-network": verdict.Pass, "not-ready-addresses": verdict.Pass,
+		"ports": verdict.Pass, "named-port": verdict.Pass, "hairpin": verdict.Pass, "shared-pods": verdict.Pass, "headless": verdict.Pass, "not-ready-addresses": verdict.Pass,
 		"hand-written": verdict.Fail, "nodeport": verdict.Fail, "udp-sender": verdict.Fail,
 		"nodeport-protocols": verdict.Fail, // thousands of wrong answers a second would use up the source ports
 	} {

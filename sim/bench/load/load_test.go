@@ -59,6 +59,6 @@ func routesOf(t *testing.T, s *cluster.Snapshot, i int) []proxycore.Route {
 	for slice := range s.Slices(key) {
 		endpoints = append(endpoints, slice)
 	}
-	_, view := proxycore.CompileNode(s.Node(NearName), proxycore.Config{Node: NearName})
+	_, view := proxycore.CompileNode(s.Node(NearName), nil, proxycore.Config{Node: NearName})
 	return proxycore.Compile(s.Service(key), endpoints, view)
 }
