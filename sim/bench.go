@@ -12,7 +12,7 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
-		benchShowCommand(),
+		benchSyncCommand(), benchShowCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)

@@ -23,6 +23,7 @@ type own struct {
 	full, partial   float64 // seconds of those of each kind, where the proxy tells them apart
 	programs, since float64 // network programming latency: how many, seconds together
 	netlink         float64 // bytes sent to the kernel; -1: it does not say
+	queued, last    float64 // when a sync was last asked for, and when one last ended; seconds since 1970
 }
 
 // The metrics that are read.
@@ -32,6 +33,8 @@ const (
 	metricPartial = "kubeproxy_sync_partial_proxy_rules_duration_seconds"
 	metricProgram = "kubeproxy_network_programming_duration_seconds"
 	metricNetlink = "svclab_netlink_bytes_total"
+	metricQueued  = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
+	metricLast    = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
 )
 
 func parseOwn(text string) (o own, err error) {
@@ -44,6 +47,7 @@ func parseOwn(text string) (o own, err error) {
 	_, o.full = histogram(all[metricFull])
 	_, o.partial = histogram(all[metricPartial])
 	o.programs, o.since = histogram(all[metricProgram])
+	o.queued, o.last = gauge(all[metricQueued]), gauge(all[metricLast])
 	o.netlink = -1
 	if f := all[metricNetlink]; f != nil {
 		o.netlink = 0
@@ -56,19 +60,33 @@ func parseOwn(text string) (o own, err error) {
 
 func histogram(f *dto.MetricFamily) (count, sum float64) {
 	for _, m := range f.GetMetric() {
-		six := false
-		for _, l := range m.GetLabel() {
-			six = six || l.GetName() == "ip_family" && l.GetValue() == "IPv6"
-		}
-		if !six {
+		if !six(m) {
 			count, sum = count+float64(m.GetHistogram().GetSampleCount()), sum+m.GetHistogram().GetSampleSum()
 		}
 	}
 	return count, sum
 }
 
+func gauge(f *dto.MetricFamily) (v float64) {
+	for _, m := range f.GetMetric() {
+		if !six(m) {
+			v = m.GetGauge().GetValue()
+		}
+	}
+	return v
+}
+
+func six(m *dto.Metric) bool {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == "ip_family" && l.GetValue() == "IPv6" {
+			return true
+		}
+	}
+	return false
+}
+
 func (o own) minus(b own) own {
-	out := own{o.syncs - b.syncs, o.seconds - b.seconds, o.full - b.full, o.partial - b.partial, o.programs - b.programs, o.since - b.since, o.netlink}
+	out := own{o.syncs - b.syncs, o.seconds - b.seconds, o.full - b.full, o.partial - b.partial, o.programs - b.programs, o.since - b.since, o.netlink, o.queued, o.last}
 	if o.netlink >= 0 {
 		out.netlink -= max(b.netlink, 0)
 	}
@@ -117,16 +135,53 @@ func (s *site) says(ctx context.Context) (own, error) {
 	return parseOwn(text)
 }
 
-// saysSince reads them once a sync more has ended than before: a proxy counts it when all is done, after its rules are in force.
-// What is nothing after a while is told as such.
-func (s *site) saysSince(ctx context.Context, before own) (diff own, ok bool) {
-	for end := time.Now().Add(5 * time.Second); ; {
+// saysSince reads them once the sync is counted that put a change in force at that time: that is when all is done, after the rules
+// are in force. Without one after a while there is nothing to say.
+func (s *site) saysSince(ctx context.Context, before own, inForce time.Time) (diff own, ok bool) {
+	const clocks = 5 * time.Millisecond // between a commit and the time at which it was seen
+	at := float64(inForce.Add(-clocks).UnixNano()) / 1e9
+	patience, calm := time.Now().Add(5*time.Second+s.patience/10), time.Time{}
+	for time.Now().Before(patience) {
 		now, err := s.says(ctx)
-		if diff = now.minus(before); err == nil && diff.syncs > 0 {
-			return diff, true
+		if later := now.minus(before); err == nil && later.syncs > 0 && later.last >= at {
+			if s.quiet < minSyncPeriod { // it counts and dates a sync at once
+				return later, true
+			}
+			if !ok || later.syncs != diff.syncs {
+				diff, ok, calm = later, true, time.Now()
+			}
+			if time.Since(calm) > 300*time.Millisecond {
+				return diff, true
+			}
 		}
-		if time.Now().After(end) || !sleep(ctx, 10*time.Millisecond) {
-			return own{}, false
+		if !sleep(ctx, 10*time.Millisecond) {
+			break
+		}
+	}
+	return diff, ok
+}
+
+// idle waits until kube-proxy has nothing to do: the last sync began after the last one was asked for. One change may make it sync
+// twice, as when a Service and its EndpointSlice come one after the other, and the second must not fall into the next change.
+func (s *site) idle(ctx context.Context, took float64) error {
+	before, err := s.says(ctx)
+	for changed, end := time.Now(), time.Now().Add(s.patience); ; {
+		if err == nil && before.last-took > before.queued {
+			return nil
+		}
+		now := time.Now()
+		if now.After(end) || now.Sub(changed).Seconds() > 2*took+2*minSyncPeriod.Seconds() { // how long the last took is not known well enough
+			return nil
+		}
+		if !sleep(ctx, 20*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+		var later own
+		if later, err = s.says(ctx); err == nil {
+			if diff := later.minus(before); diff.syncs > 0 {
+				took, changed = diff.seconds/diff.syncs, now
+			}
+			before = later
 		}
 	}
 }

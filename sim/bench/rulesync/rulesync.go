@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -37,7 +38,8 @@ type Options struct {
 	ChurnFor  time.Duration                 // required
 	Budget    time.Duration                 // required: for all of it, more or less
 	Patience  time.Duration                 // optional: how long a change may take; 0: by the first sync, at least 30 s
-	Say       func(text string)             // optional: told what is going on
+	// Say is optional: told how far it is, done of total, and what is going on.
+	Say func(done, total float64, text string)
 }
 
 // Contestant is a proxy and what it is called in the results.
@@ -66,6 +68,9 @@ func (j job) String() string { return fmt.Sprintf("%s with %d Services", j.Name,
 
 // weight is how the budget is divided.
 func (j job) weight() float64 {
+	if j.again {
+		return (2000 + float64(j.services)) / 10
+	}
 	w := 2000 + float64(j.services)
 	if strings.HasPrefix(j.Proxy.Name, "kube-proxy/") {
 		w += 8 * float64(j.services)
@@ -81,7 +86,25 @@ type bench struct {
 	end    time.Time
 	failed []string
 	first  map[string]time.Duration // how long a first sync took with everything around it, by job
-	say    func(format string, args ...any)
+
+	done, total float64 // weights of jobs
+}
+
+// processors is how many threads may run Go code at least: while the prober rests in the kernel its place is not free for the API
+// server, of which a proxy would have to wait.
+const processors = 6
+
+// notes are for whoever reads the figures.
+var notes = []string{
+	"probes: " + paceNote + "; a packet is right no later than told, and at most one rest earlier",
+	"kube-proxy runs with its default minSyncPeriod of 1s; a change that comes alone is synced at once, so there is more than that between two; a Service and its EndpointSlices are written one after the other, and it may sync in between",
+	"kernel memory is that of the whole machine, after less before: what others do meanwhile is in it",
+}
+
+func (b *bench) say(format string, args ...any) {
+	if b.Say != nil {
+		b.Say(b.done, b.total, fmt.Sprintf(format, args...))
+	}
 }
 
 // Run measures, and writes rows and notes into the run as it goes. What it returns first are proxies that did not do what they
@@ -89,21 +112,26 @@ type bench struct {
 func Run(ctx context.Context, run *measure.Run, o Options) (failed []string, err error) {
 	b := &bench{
 		Options: o, run: run, rng: rand.New(rand.NewPCG(run.Seed, 0x73796e63)), end: time.Now().Add(o.Budget), first: map[string]time.Duration{},
-		say: func(format string, args ...any) {
-			if o.Say != nil {
-				o.Say(fmt.Sprintf(format, args...))
-			}
-		},
 	}
 	jobs := b.plan()
-	b.run.Notes = append(b.run.Notes, "kube-proxy runs with its default minSyncPeriod of 1s; a change that comes alone is synced at once, so there is more than that between two")
+	for _, j := range jobs {
+		b.total += j.weight()
+	}
+	b.run.Notes = append(b.run.Notes, notes...)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(processors, runtime.NumCPU())))
 	for i, j := range jobs {
 		if err := b.do(ctx, i, jobs); err != nil {
 			return b.failed, fmt.Errorf("%s: %w", j, err)
 		}
-		runtime.GC()
+		b.done += j.weight()
 	}
 	return b.failed, nil
+}
+
+// undisturbed keeps this process from collecting garbage, which would cost the proxies a processor, until the result is called.
+func undisturbed() (again func()) {
+	was := debug.SetGCPercent(-1)
+	return func() { debug.SetGCPercent(was) }
 }
 
 // plan is every proxy at every size in random order, and then their first syncs again.
@@ -152,7 +180,7 @@ func (b *bench) do(ctx context.Context, i int, jobs []job) error {
 			return nil
 		}
 	}
-	b.say("[%d/%d, %s left] %s: build", i+1, len(jobs), max(0, time.Until(b.end)).Round(time.Second), j)
+	b.say("%s: build", j)
 	shape := b.Shape(j.services)
 	shape.Clock = time.Now
 	c := load.New(shape)
@@ -224,7 +252,7 @@ func (b *bench) works(ctx context.Context, s *site, j job, deadline time.Time, f
 		}{
 			{ManyAdded, 2 * change, func() error { return s.many(ctx) }},
 			{Rolling, time.Second + 2*change, func() error { return s.rolling(ctx) }},
-			{Churn, b.ChurnFor + 2*change, func() error { return s.churn(ctx, b.Churn, b.ChurnFor) }},
+			{churnName(b.Churn), b.ChurnFor + 2*change, func() error { return s.churn(ctx, b.Churn, b.ChurnFor) }},
 			{Restart, 2*first + time.Second, func() error { return s.restart(ctx) }},
 		} {
 			end := deadline

@@ -22,7 +22,7 @@ func small(t *testing.T, found proxies.Proxy, name string, change func(*Options)
 	o := Options{
 		Sizes: []int{50}, Proxies: []Contestant{{name, found}}, Endpoints: "3",
 		Shape: func(n int) load.Shape { return load.Shape{Services: n, Endpoints: load.Each(3), Near: 300} },
-		N:     3, Repeat: 1, Churn: 50, ChurnFor: 300 * time.Millisecond, Budget: time.Hour, Say: func(text string) { t.Log(text) },
+		N:     3, Repeat: 1, Churn: 50, ChurnFor: 300 * time.Millisecond, Budget: time.Hour, Say: func(_, _ float64, text string) { t.Log(text) },
 	}
 	if change != nil {
 		change(&o)

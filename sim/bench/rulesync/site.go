@@ -210,6 +210,8 @@ func (s *site) measured(ctx context.Context, work, note string, o *observation) 
 	if _, err := s.commits.look(); err != nil {
 		return err
 	}
+	again := undisturbed()
+	defer again()
 	state := s.write(ctx)
 	began := state.began
 	for _, w := range o.watches {
@@ -234,8 +236,7 @@ func (s *site) measured(ctx context.Context, work, note string, o *observation) 
 	}
 	s.add(work, FirstPacket, measure.Seconds, note, first.Sub(began).Seconds())
 	s.committed(work, seen, commit.Sub(began))
-	s.own(ctx, work, before, call)
-	return s.rest(ctx)
+	return s.rest(ctx, s.own(ctx, work, before, call, first))
 }
 
 func (s *site) committed(work string, seen bool, after time.Duration) {
@@ -252,16 +253,16 @@ func (s *site) committed(work string, seen bool, after time.Duration) {
 	}
 }
 
-// own writes down what the proxy says of the syncs since.
-func (s *site) own(ctx context.Context, work string, before own, call time.Duration) {
+// own writes down what the proxy says of the syncs since, and returns how long one of them took, in seconds.
+func (s *site) own(ctx context.Context, work string, before own, call time.Duration, inForce time.Time) (took float64) {
 	ours := !strings.HasPrefix(s.proxy.Name, "kube-proxy/") && !strings.HasPrefix(s.proxy.Name, "exec:")
 	if ours && !s.isProcess() {
 		s.add(work, Apply, measure.Seconds, "", call.Seconds())
 	}
-	diff, ok := s.saysSince(ctx, before)
+	diff, ok := s.saysSince(ctx, before, inForce)
 	if !ok {
 		s.tell(work, OwnMetric, measure.Seconds, "it has counted no sync")
-		return
+		return 0
 	}
 	s.add(work, OwnMetric, measure.Seconds, "", diff.seconds)
 	if diff.syncs > 1 {
@@ -276,13 +277,19 @@ func (s *site) own(ctx context.Context, work string, before own, call time.Durat
 	switch {
 	case diff.netlink > 0:
 		s.add(work, NetlinkBytes, measure.Bytes, "", diff.netlink)
-	case diff.netlink < 0:
+	case diff.netlink < 0 && work == FirstSync:
 		s.tell(work, NetlinkBytes, measure.Bytes, "it does not say")
 	}
+	return diff.seconds / diff.syncs
 }
 
 // rest is what must pass before the next change, lest it be held back for the last one's sake.
-func (s *site) rest(ctx context.Context) error {
+func (s *site) rest(ctx context.Context, took float64) error {
+	if s.quiet > minSyncPeriod {
+		if err := s.idle(ctx, took); err != nil {
+			return err
+		}
+	}
 	if !sleep(ctx, s.quiet) {
 		return context.Cause(ctx)
 	}

@@ -23,6 +23,8 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if _, err := s.commits.look(); err != nil {
 		return err
 	}
+	again := undisturbed()
+	defer again()
 	more, applied := make(chan *watch, len(places)), make(chan error, 1)
 	ctx2, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -53,7 +55,11 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 		return s.failed(work, err)
 	}
 	commits, seen := 0, true
+	var last time.Time
 	for _, w := range o.watches {
+		if w.first.at.After(last) {
+			last = w.first.at
+		}
 		at := w.began.Sub(began).Seconds()
 		row := s.add(work, FirstPacket, measure.Seconds, note, w.took().Seconds())
 		row.At = append(row.At, at)
@@ -65,9 +71,11 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if !seen {
 		s.committed(work, false, 0)
 	}
-	if diff, ok := s.saysSince(ctx, said); ok {
+	took := 0.0
+	if diff, ok := s.saysSince(ctx, said, last); ok {
+		took = diff.seconds / diff.syncs
 		_, commits = s.commits.between(began, time.Now())
-		s.add(work, OwnMetric, measure.Seconds, fmt.Sprintf("the mean of its syncs, which were %.0f for %d changes; the kernel took %d commits", diff.syncs, len(places), commits), diff.seconds/diff.syncs)
+		s.add(work, OwnMetric, measure.Seconds, fmt.Sprintf("the mean of its syncs, which were %.0f for %d changes; the kernel took %d commits", diff.syncs, len(places), commits), took)
 		if diff.programs > 0 {
 			s.add(work, OwnLatency, measure.Seconds, "the mean of what it counted", diff.since/diff.programs)
 		}
@@ -78,7 +86,7 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if s.isProcess() {
 		s.used(work, before, 0)
 	}
-	return s.rest(ctx)
+	return s.rest(ctx, took)
 }
 
 // The rolling update: so many pods, one every so often.
@@ -100,12 +108,14 @@ func (s *site) rolling(ctx context.Context) error {
 			break
 		}
 	}
-	note := fmt.Sprintf("of each pod; one is replaced every %s; %s", rollEvery, paceNote)
+	note := fmt.Sprintf("of each pod; one is replaced every %s", rollEvery)
 	if len(places) < rolled {
 		note = fmt.Sprintf("there are only %d pods; %s", len(places), note)
 	}
 	return s.stream(ctx, Rolling, note, places, rollEvery)
 }
+
+func churnName(rate float64) string { return fmt.Sprintf("churn, %g changes a second", rate) }
 
 // churn replaces endpoints of random Services, rate a second for a time.
 func (s *site) churn(ctx context.Context, rate float64, long time.Duration) error {
@@ -118,6 +128,6 @@ func (s *site) churn(ctx context.Context, rate float64, long time.Duration) erro
 			}
 		}
 	}
-	note := fmt.Sprintf("%g endpoints a second are replaced for %s; from when each was due; %s", rate, long.Round(time.Millisecond), paceNote)
-	return s.stream(ctx, Churn, note, places, time.Duration(float64(time.Second)/rate))
+	note := fmt.Sprintf("endpoints are replaced for %s; the clock of each starts when it is due", long.Round(time.Millisecond))
+	return s.stream(ctx, churnName(rate), note, places, time.Duration(float64(time.Second)/rate))
 }

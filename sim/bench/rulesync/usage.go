@@ -3,6 +3,7 @@ package rulesync
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,9 +64,41 @@ func kilobytes(path string, names ...string) (total int64) {
 	return total
 }
 
-// kernelMemory is what the whole machine's kernel has allocated where rules go.
+// kernelMemory is what the whole machine's kernel has allocated where rules go: in large pieces, and in small ones that are charged
+// to a process (kmalloc-cg-*, as all of nf_tables' are). Who is not root of the machine sees of the latter only all small
+// pieces together.
 func kernelMemory() int64 {
-	return kilobytes("/proc/meminfo", "Slab:", "VmallocUsed:", "Percpu:")
+	large := kilobytes("/proc/meminfo", "VmallocUsed:")
+	text, err := os.ReadFile("/proc/slabinfo")
+	if err != nil {
+		return large + kilobytes("/proc/meminfo", "Slab:")
+	}
+	small := int64(0)
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		words := strings.Fields(lines.Text())
+		if len(words) > 3 && strings.HasPrefix(words[0], "kmalloc-cg-") {
+			n, _ := strconv.ParseInt(words[1], 10, 64)
+			size, _ := strconv.ParseInt(words[3], 10, 64)
+			small += n * size
+		}
+	}
+	return large + small
+}
+
+// steadyMemory waits until the kernel has cleared away what the last rig has left, at most some seconds, and returns kernelMemory.
+func steadyMemory(ctx context.Context) int64 {
+	now := kernelMemory()
+	for calm, tries := 0, 0; calm < 3 && tries < 50; tries++ {
+		if !sleep(ctx, 100*time.Millisecond) {
+			break
+		}
+		before := now
+		now = kernelMemory()
+		if calm++; max(now-before, before-now) > 1<<20 {
+			calm = 0
+		}
+	}
+	return now
 }
 
 // MemoryAvailable is what the machine can still give, in bytes; 0 when it does not say.

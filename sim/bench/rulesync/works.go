@@ -23,7 +23,6 @@ const (
 	ManyAdded        = "100 Services added"
 	ManyRemoved      = "100 Services removed"
 	Rolling          = "rolling update of 100 pods"
-	Churn            = "churn"
 )
 
 // The clocks, and what else is measured.
@@ -71,7 +70,7 @@ func addOne(s *site) (*watch, string) {
 }
 
 func one(n int) string {
-	return fmt.Sprintf("%s; one packet of %d goes to the new endpoint", paceNote, n)
+	return fmt.Sprintf("one packet of %d goes to the new endpoint", n)
 }
 
 // removeOne takes an endpoint from the Service that was given one too many.
@@ -90,20 +89,20 @@ func removeOne(s *site) (*watch, string) {
 	gone := list[slot]
 	s.give(i, slices.Delete(list, slot, slot+1))
 	return leaves(load.Front(i), s.cluster.Endpoint(gone).Addr(), n),
-		fmt.Sprintf("%s; the first packet after the commit and after the last wrong one, where one of %d would be wrong, and %d were right after it", paceNote, n, enough(n))
+		fmt.Sprintf("the first packet after the commit and after the last wrong one, where one of %d would be wrong, and %d were right after it", n, enough(n))
 }
 
 func addService(s *site) (*watch, string) {
 	i := s.cluster.Services()
 	s.give(i, s.cluster.EndpointsOf(i))
-	return appears(load.Front(i), s.addrs(s.endpointsOf(i))...), paceNote
+	return appears(load.Front(i), s.addrs(s.endpointsOf(i))...), ""
 }
 
 func removeService(s *site) (*watch, string) {
 	i := s.cluster.Services()
 	s.state = s.cluster.Without(s.state, i)
 	delete(s.has, i)
-	return ends(load.Front(i)), paceNote
+	return ends(load.Front(i)), ""
 }
 
 // round does each of the five once, in random order.
@@ -134,9 +133,9 @@ func (s *site) firstSync(ctx context.Context, patience time.Duration) (took time
 	for _, i := range s.some(sampled) {
 		o.watches = append(o.watches, appears(load.Front(i), s.addrs(s.endpointsOf(i))...))
 	}
-	memory := kernelMemory()
+	memory := steadyMemory(ctx)
 	family := watchChildren(s.pid)
-	note := fmt.Sprintf("until the last of %d Services, the first, the middle and the last among them, has answered; %s", len(o.watches), paceNote)
+	note := fmt.Sprintf("until the last of %d Services, the first, the middle and the last among them, has answered", len(o.watches))
 	err = s.measured(ctx, FirstSync, note, &o)
 	child := family.end()
 	if err != nil {
@@ -146,7 +145,7 @@ func (s *site) firstSync(ctx context.Context, patience time.Duration) (took time
 		took = max(took, w.first.at.Sub(w.began))
 	}
 	s.used(FirstSync, usage{}, child)
-	s.add(FirstSync, Kernel, measure.Bytes, "slab, vmalloc and per-CPU memory of the whole machine, after less before: connection tracking and others' work are in it", float64(kernelMemory()-memory))
+	s.add(FirstSync, Kernel, measure.Bytes, "of the whole machine, after less before", float64(kernelMemory()-memory))
 	return took, s.counted()
 }
 
@@ -202,14 +201,14 @@ func (s *site) many(ctx context.Context) error {
 		come.watches = append(come.watches, appears(load.Front(i), s.addrs(s.endpointsOf(i))...))
 		go1.watches = append(go1.watches, ends(load.Front(i)))
 	}
-	if err := s.measured(ctx, ManyAdded, "until the last of them has answered; "+paceNote, &come); err != nil {
+	if err := s.measured(ctx, ManyAdded, "until the last of them has answered", &come); err != nil {
 		return err
 	}
 	for i := first; i < first+100; i++ {
 		s.state = s.cluster.Without(s.state, i)
 		delete(s.has, i)
 	}
-	return s.measured(ctx, ManyRemoved, "until none of them answers; "+paceNote, &go1)
+	return s.measured(ctx, ManyRemoved, "until none of them answers", &go1)
 }
 
 // restart ends the proxy as kill -9 does, and starts another: while it was away an endpoint was replaced, which the new one must
