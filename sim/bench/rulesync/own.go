@@ -23,7 +23,8 @@ type own struct {
 	full, partial   float64 // seconds of those of each kind, where the proxy tells them apart
 	programs, since float64 // network programming latency: how many, seconds together
 	netlink         float64 // bytes sent to the kernel; -1: it does not say
-	queued, last    float64 // when a sync was last asked for, and when one last ended; seconds since 1970
+	last            float64 // when a sync last ended, seconds since 1970
+	pending         float64 // objects that have changed and are not in force, of both families
 }
 
 // The metrics that are read.
@@ -33,8 +34,9 @@ const (
 	metricPartial = "kubeproxy_sync_partial_proxy_rules_duration_seconds"
 	metricProgram = "kubeproxy_network_programming_duration_seconds"
 	metricNetlink = "svclab_netlink_bytes_total"
-	metricQueued  = "kubeproxy_sync_proxy_rules_last_queued_timestamp_seconds"
 	metricLast    = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
+	metricService = "kubeproxy_sync_proxy_rules_service_changes_pending"
+	metricSlice   = "kubeproxy_sync_proxy_rules_endpoint_changes_pending"
 )
 
 func parseOwn(text string) (o own, err error) {
@@ -47,7 +49,16 @@ func parseOwn(text string) (o own, err error) {
 	_, o.full = histogram(all[metricFull])
 	_, o.partial = histogram(all[metricPartial])
 	o.programs, o.since = histogram(all[metricProgram])
-	o.queued, o.last = gauge(all[metricQueued]), gauge(all[metricLast])
+	for _, m := range all[metricLast].GetMetric() {
+		if !six(m) {
+			o.last = m.GetGauge().GetValue()
+		}
+	}
+	for _, name := range []string{metricService, metricSlice} {
+		for _, m := range all[name].GetMetric() {
+			o.pending += m.GetGauge().GetValue()
+		}
+	}
 	o.netlink = -1
 	if f := all[metricNetlink]; f != nil {
 		o.netlink = 0
@@ -67,15 +78,6 @@ func histogram(f *dto.MetricFamily) (count, sum float64) {
 	return count, sum
 }
 
-func gauge(f *dto.MetricFamily) (v float64) {
-	for _, m := range f.GetMetric() {
-		if !six(m) {
-			v = m.GetGauge().GetValue()
-		}
-	}
-	return v
-}
-
 func six(m *dto.Metric) bool {
 	for _, l := range m.GetLabel() {
 		if l.GetName() == "ip_family" && l.GetValue() == "IPv6" {
@@ -85,8 +87,11 @@ func six(m *dto.Metric) bool {
 	return false
 }
 
+// minus is what has come since; what is no sum stays as it is.
 func (o own) minus(b own) own {
-	out := own{o.syncs - b.syncs, o.seconds - b.seconds, o.full - b.full, o.partial - b.partial, o.programs - b.programs, o.since - b.since, o.netlink, o.queued, o.last}
+	out := o
+	out.syncs, out.seconds, out.full, out.partial = o.syncs-b.syncs, o.seconds-b.seconds, o.full-b.full, o.partial-b.partial
+	out.programs, out.since = o.programs-b.programs, o.since-b.since
 	if o.netlink >= 0 {
 		out.netlink -= max(b.netlink, 0)
 	}
@@ -135,12 +140,12 @@ func (s *site) says(ctx context.Context) (own, error) {
 	return parseOwn(text)
 }
 
-// saysSince reads them once the sync is counted that put a change in force at that time: that is when all is done, after the rules
-// are in force. Without one after a while there is nothing to say.
-func (s *site) saysSince(ctx context.Context, before own, inForce time.Time) (diff own, ok bool) {
+// saysSince reads them once the sync is counted that made the commit at that time: that is when all is done, after the rules are in
+// force. Without one after a while there is nothing to say.
+func (s *site) saysSince(ctx context.Context, before own, commit time.Time) (diff own, ok bool) {
 	const clocks = 5 * time.Millisecond // between a commit and the time at which it was seen
-	at := float64(inForce.Add(-clocks).UnixNano()) / 1e9
-	patience, calm := time.Now().Add(5*time.Second+s.patience/10), time.Time{}
+	at := float64(commit.Add(-clocks).UnixNano()) / 1e9
+	patience, calm := time.Now().Add(5*time.Second+min(s.patience, 5*time.Minute)/10), time.Time{}
 	for time.Now().Before(patience) {
 		now, err := s.says(ctx)
 		if later := now.minus(before); err == nil && later.syncs > 0 && later.last >= at {
@@ -161,29 +166,18 @@ func (s *site) saysSince(ctx context.Context, before own, inForce time.Time) (di
 	return diff, ok
 }
 
-// idle waits until kube-proxy has nothing to do: the last sync began after the last one was asked for. One change may make it sync
-// twice, as when a Service and its EndpointSlice come one after the other, and the second must not fall into the next change.
-func (s *site) idle(ctx context.Context, took float64) error {
-	before, err := s.says(ctx)
-	for changed, end := time.Now(), time.Now().Add(s.patience); ; {
-		if err == nil && before.last-took > before.queued {
-			return nil
-		}
-		now := time.Now()
-		if now.After(end) || now.Sub(changed).Seconds() > 2*took+2*minSyncPeriod.Seconds() { // how long the last took is not known well enough
+// idle waits until kube-proxy has nothing to do. One change may make it sync twice, as when a Service and its EndpointSlice come
+// one after the other, and the second must not fall into the next change.
+func (s *site) idle(ctx context.Context) error {
+	for end := time.Now().Add(s.patience); time.Now().Before(end); {
+		if now, err := s.says(ctx); err == nil && now.pending == 0 {
 			return nil
 		}
 		if !sleep(ctx, 20*time.Millisecond) {
 			return context.Cause(ctx)
 		}
-		var later own
-		if later, err = s.says(ctx); err == nil {
-			if diff := later.minus(before); diff.syncs > 0 {
-				took, changed = diff.seconds/diff.syncs, now
-			}
-			before = later
-		}
 	}
+	return nil // the next change will show it
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

@@ -38,7 +38,7 @@ type Options struct {
 	ChurnFor  time.Duration                 // required
 	Budget    time.Duration                 // required: for all of it, more or less
 	Patience  time.Duration                 // optional: how long a change may take; 0: by the first sync, at least 30 s
-	// Say is optional: told how far it is, done of total, and what is going on.
+	// Say is optional: told how far it is, in seconds of the budget, and what is going on.
 	Say func(done, total float64, text string)
 }
 
@@ -66,16 +66,12 @@ type job struct {
 
 func (j job) String() string { return fmt.Sprintf("%s with %d Services", j.Name, j.services) }
 
-// weight is how the budget is divided.
+// weight is about how many seconds a job takes that leaves out nothing and does each change three times.
 func (j job) weight() float64 {
-	if j.again {
-		return (2000 + float64(j.services)) / 10
-	}
-	w := 2000 + float64(j.services)
 	if strings.HasPrefix(j.Proxy.Name, "kube-proxy/") {
-		w += 8 * float64(j.services)
+		return 45 + 0.02*float64(j.services)
 	}
-	return w
+	return 20 + 0.001*float64(j.services)
 }
 
 // bench is one call of Run.
@@ -86,8 +82,7 @@ type bench struct {
 	end    time.Time
 	failed []string
 	first  map[string]time.Duration // how long a first sync took with everything around it, by job
-
-	done, total float64 // weights of jobs
+	syncs  map[string]int           // how many there were
 }
 
 // processors is how many threads may run Go code at least: while the prober rests in the kernel its place is not free for the API
@@ -103,7 +98,7 @@ var notes = []string{
 
 func (b *bench) say(format string, args ...any) {
 	if b.Say != nil {
-		b.Say(b.done, b.total, fmt.Sprintf(format, args...))
+		b.Say((b.Budget - time.Until(b.end)).Seconds(), b.Budget.Seconds(), fmt.Sprintf(format, args...))
 	}
 }
 
@@ -111,19 +106,20 @@ func (b *bench) say(format string, args ...any) {
 // should; the error is the lab's, or the context's.
 func Run(ctx context.Context, run *measure.Run, o Options) (failed []string, err error) {
 	b := &bench{
-		Options: o, run: run, rng: rand.New(rand.NewPCG(run.Seed, 0x73796e63)), end: time.Now().Add(o.Budget), first: map[string]time.Duration{},
+		Options: o, run: run, rng: rand.New(rand.NewPCG(run.Seed, 0x73796e63)), end: time.Now().Add(o.Budget), first: map[string]time.Duration{}, syncs: map[string]int{},
 	}
 	jobs := b.plan()
-	for _, j := range jobs {
-		b.total += j.weight()
-	}
 	b.run.Notes = append(b.run.Notes, notes...)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(processors, runtime.NumCPU())))
 	for i, j := range jobs {
 		if err := b.do(ctx, i, jobs); err != nil {
 			return b.failed, fmt.Errorf("%s: %w", j, err)
 		}
-		b.done += j.weight()
+	}
+	for _, j := range jobs {
+		if n := b.syncs[j.String()]; !j.again && n > 0 && n < b.Repeat {
+			b.note("%s: %s %d times instead of %d, for the budget of %s", j, FirstSync, n, b.Repeat, b.Budget)
+		}
 	}
 	return b.failed, nil
 }
@@ -176,8 +172,7 @@ func (b *bench) do(ctx context.Context, i int, jobs []job) error {
 		case !known:
 			return nil // it has failed
 		case took > time.Until(b.end):
-			b.note("%s: one first sync less, for the budget of %s", j, b.Budget)
-			return nil
+			return nil // Run tells
 		}
 	}
 	b.say("%s: build", j)
@@ -189,17 +184,22 @@ func (b *bench) do(ctx context.Context, i int, jobs []job) error {
 	if err != nil {
 		return err
 	}
+	opened := time.Since(began)
 	runtime.GC() // what building has left shall not be cleared away while the clock runs
 	err = s.forgive(b.measure(ctx, s, j, b.share(i, jobs)))
 	if err != nil && ctx.Err() == nil { // it has ended by itself, or cannot take a state
 		s.nevers, err = append(s.nevers, fmt.Sprintf("%s: %v", j, err)), nil
 	}
+	ended := time.Now()
 	for _, text := range s.nevers {
 		b.note("%s", text)
 	}
 	b.failed = append(b.failed, s.nevers...)
 	err = errors.Join(err, s.close())
-	b.first[j.String()] = max(b.first[j.String()], time.Since(began)/4)
+	if j.again || b.first[j.String()] == 0 {
+		return err
+	}
+	b.first[j.String()] += opened + time.Since(ended)
 	return err
 }
 
@@ -214,6 +214,8 @@ func (b *bench) measure(ctx context.Context, s *site, j job, share time.Duration
 	if err != nil {
 		return err
 	}
+	b.syncs[j.String()]++
+	b.first[j.String()] = max(b.first[j.String()], first)
 	b.say("%s: first sync %s", j, first.Round(100*time.Microsecond))
 	if j.again {
 		return nil
@@ -224,12 +226,13 @@ func (b *bench) measure(ctx context.Context, s *site, j job, share time.Duration
 	return b.works(ctx, s, j, deadline, first)
 }
 
-// works are all but the first sync. What comes first is done at least once, as long as there is any time.
+// works are all but the first sync: each of the five kinds of change three times, then the longer works, then more of both, as long
+// as the job's share of the budget lasts. One round is done in any case.
 func (b *bench) works(ctx context.Context, s *site, j job, deadline time.Time, first time.Duration) error {
 	const fewest = 3
 	rounds, each := 0, time.Duration(0)
-	more := func(until int, end time.Time) error {
-		for rounds < until && time.Now().Add(each).Before(end) {
+	more := func(until int) error {
+		for rounds < until && (rounds == 0 && time.Now().Before(b.end) || time.Now().Add(each).Before(deadline)) {
 			began := time.Now()
 			if err := s.round(ctx); err != nil {
 				return err
@@ -239,47 +242,64 @@ func (b *bench) works(ctx context.Context, s *site, j job, deadline time.Time, f
 		}
 		return nil
 	}
-	if err := more(min(fewest, b.N), b.end); err != nil {
+	if err := more(min(fewest, b.N)); err != nil {
 		return err
 	}
 	b.say("%s: %d rounds of the five kinds of change, %s each", j, rounds, each.Round(time.Millisecond))
 	change := each / 5
-	for r := range max(1, b.Repeat) {
-		for _, w := range []struct {
-			name string
-			long time.Duration // at least
-			do   func() error
-		}{
-			{ManyAdded, 2 * change, func() error { return s.many(ctx) }},
-			{Rolling, time.Second + 2*change, func() error { return s.rolling(ctx) }},
-			{churnName(b.Churn), b.ChurnFor + 2*change, func() error { return s.churn(ctx, b.Churn, b.ChurnFor) }},
-			{Restart, 2*first + time.Second, func() error { return s.restart(ctx) }},
-		} {
-			end := deadline
-			if r == 0 {
-				end = b.end
-			}
-			if time.Now().Add(w.long).After(end) {
-				if r == 0 {
-					s.tell(w.name, FirstPacket, measure.Seconds, "left out for want of time")
-				}
-				b.note("%s: %s done %d times instead of %d, for the budget of %s", j, w.name, r, b.Repeat, b.Budget)
+	churn := min(b.ChurnFor, max(b.ChurnFor/5, time.Until(deadline)/4)).Round(100 * time.Millisecond)
+	long := []work{
+		{ManyAdded, 2 * change, func() error { return s.many(ctx) }},
+		{Rolling, time.Second + 2*change, func() error { return s.rolling(ctx) }},
+		{Restart, first + time.Second, func() error { return s.restart(ctx) }},
+		{churnName(b.Churn), churn + 2*change, func() error { return s.churn(ctx, b.Churn, max(churn, time.Millisecond)) }},
+	}
+	done := map[string]int{}
+	for range max(1, b.Repeat) {
+		for _, w := range long {
+			if s.never[w.name] || time.Now().Add(w.takes).After(deadline) {
 				continue
 			}
 			b.say("%s: %s", j, w.name)
 			if err := s.forgive(w.do()); err != nil {
 				return err
 			}
-		}
-		if time.Now().After(deadline) {
-			break
+			done[w.name]++
 		}
 	}
-	if err := more(b.N, deadline); err != nil {
+	if err := more(b.N); err != nil {
 		return err
 	}
-	if rounds < b.N {
-		b.note("%s: each kind of change done %d times instead of %d, for the budget of %s", j, rounds, b.N, b.Budget)
-	}
+	b.tellCut(s, j, rounds, churn, long, done)
 	return nil
+}
+
+// work is one of those that take longer.
+type work struct {
+	name  string
+	takes time.Duration // at least
+	do    func() error
+}
+
+// tellCut says what the budget has cost.
+func (b *bench) tellCut(s *site, j job, rounds int, churn time.Duration, long []work, done map[string]int) {
+	var cut []string
+	if rounds < b.N {
+		cut = append(cut, fmt.Sprintf("each kind of change %d times instead of %d", rounds, b.N))
+	}
+	for _, w := range long {
+		n := done[w.name]
+		if n < b.Repeat && !s.never[w.name] {
+			cut = append(cut, fmt.Sprintf("%s %d times instead of %d", w.name, n, b.Repeat))
+		}
+		if n == 0 && !s.never[w.name] {
+			s.tell(w.name, FirstPacket, measure.Seconds, "left out for want of time")
+		}
+	}
+	if churn < b.ChurnFor && done[churnName(b.Churn)] > 0 {
+		cut = append(cut, fmt.Sprintf("churn for %s instead of %s", churn, b.ChurnFor))
+	}
+	if len(cut) > 0 {
+		b.note("%s, for the budget of %s: %s", j, b.Budget, strings.Join(cut, ", "))
+	}
 }

@@ -236,7 +236,11 @@ func (s *site) measured(ctx context.Context, work, note string, o *observation) 
 	}
 	s.add(work, FirstPacket, measure.Seconds, note, first.Sub(began).Seconds())
 	s.committed(work, seen, commit.Sub(began))
-	return s.rest(ctx, s.own(ctx, work, before, call, first))
+	if !seen {
+		commit = began // any sync will do
+	}
+	s.own(ctx, work, before, call, commit)
+	return s.rest(ctx)
 }
 
 func (s *site) committed(work string, seen bool, after time.Duration) {
@@ -253,16 +257,16 @@ func (s *site) committed(work string, seen bool, after time.Duration) {
 	}
 }
 
-// own writes down what the proxy says of the syncs since, and returns how long one of them took, in seconds.
-func (s *site) own(ctx context.Context, work string, before own, call time.Duration, inForce time.Time) (took float64) {
+// own writes down what the proxy says of the syncs since.
+func (s *site) own(ctx context.Context, work string, before own, call time.Duration, commit time.Time) {
 	ours := !strings.HasPrefix(s.proxy.Name, "kube-proxy/") && !strings.HasPrefix(s.proxy.Name, "exec:")
 	if ours && !s.isProcess() {
 		s.add(work, Apply, measure.Seconds, "", call.Seconds())
 	}
-	diff, ok := s.saysSince(ctx, before, inForce)
+	diff, ok := s.saysSince(ctx, before, commit)
 	if !ok {
 		s.tell(work, OwnMetric, measure.Seconds, "it has counted no sync")
-		return 0
+		return
 	}
 	s.add(work, OwnMetric, measure.Seconds, "", diff.seconds)
 	if diff.syncs > 1 {
@@ -280,13 +284,12 @@ func (s *site) own(ctx context.Context, work string, before own, call time.Durat
 	case diff.netlink < 0 && work == FirstSync:
 		s.tell(work, NetlinkBytes, measure.Bytes, "it does not say")
 	}
-	return diff.seconds / diff.syncs
 }
 
 // rest is what must pass before the next change, lest it be held back for the last one's sake.
-func (s *site) rest(ctx context.Context, took float64) error {
+func (s *site) rest(ctx context.Context) error {
 	if s.quiet > minSyncPeriod {
-		if err := s.idle(ctx, took); err != nil {
+		if err := s.idle(ctx); err != nil {
 			return err
 		}
 	}

@@ -55,10 +55,10 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 		return s.failed(work, err)
 	}
 	commits, seen := 0, true
-	var last time.Time
+	last := began
 	for _, w := range o.watches {
-		if w.first.at.After(last) {
-			last = w.first.at
+		if w.commit.After(last) {
+			last = w.commit
 		}
 		at := w.began.Sub(began).Seconds()
 		row := s.add(work, FirstPacket, measure.Seconds, note, w.took().Seconds())
@@ -71,11 +71,9 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if !seen {
 		s.committed(work, false, 0)
 	}
-	took := 0.0
 	if diff, ok := s.saysSince(ctx, said, last); ok {
-		took = diff.seconds / diff.syncs
 		_, commits = s.commits.between(began, time.Now())
-		s.add(work, OwnMetric, measure.Seconds, fmt.Sprintf("the mean of its syncs, which were %.0f for %d changes; the kernel took %d commits", diff.syncs, len(places), commits), took)
+		s.add(work, OwnMetric, measure.Seconds, fmt.Sprintf("the mean of its syncs, which were %.0f for %d changes; the kernel took %d commits", diff.syncs, len(places), commits), diff.seconds/diff.syncs)
 		if diff.programs > 0 {
 			s.add(work, OwnLatency, measure.Seconds, "the mean of what it counted", diff.since/diff.programs)
 		}
@@ -86,7 +84,7 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if s.isProcess() {
 		s.used(work, before, 0)
 	}
-	return s.rest(ctx, took)
+	return s.rest(ctx)
 }
 
 // The rolling update: so many pods, one every so often.

@@ -127,10 +127,14 @@ func watchChildren(pid func() int) *children {
 			if of == 0 {
 				continue
 			}
+			name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", of))
 			lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", of))
 			for _, list := range lists {
 				text, _ := os.ReadFile(list)
 				for _, child := range strings.Fields(string(text)) {
+					if comm, _ := os.ReadFile("/proc/" + child + "/comm"); bytes.Equal(comm, name) {
+						continue // it has forked and is not another program yet
+					}
 					c.most = max(c.most, kilobytes("/proc/"+child+"/status", "VmHWM:"))
 				}
 			}

@@ -118,6 +118,9 @@ func (s *site) round(ctx context.Context) error {
 			if err := s.forgive(s.measured(ctx, c.work, note, &observation{watches: []*watch{w}})); err != nil {
 				return err
 			}
+			if s.never[c.work] {
+				break // what was never added cannot be seen to go
+			}
 		}
 	}
 	return nil
