@@ -29,6 +29,17 @@ func (n *NS) ListenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	})
 }
 
+// ListenTCPBoth listens at a port of all addresses of the namespace, of both families: one socket instead of two.
+func (n *NS) ListenTCPBoth(port uint16) (l *net.TCPListener, err error) {
+	err = n.Do(func() error {
+		if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv6unspecified, Port: int(port)}); err != nil {
+			return fmt.Errorf("listen in namespace %s: %w", n.name, err)
+		}
+		return nil
+	})
+	return l, err
+}
+
 // ListenUDP is ListenTCP for datagrams.
 func (n *NS) ListenUDP(addr netip.AddrPort) (*net.UDPConn, error) {
 	return listen(n, "udp", addr, func(network string) (*net.UDPConn, error) {

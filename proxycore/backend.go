@@ -44,10 +44,11 @@ type Guard interface {
 	Touched(ctx context.Context) (bool, error)
 }
 
-// Meter is optional to a Backend that speaks to the kernel itself: how many bytes of changes it has sent so far. It may be
-// called at any time.
+// Meter is optional to a Backend that counts what it tells the kernel. It may be asked at any time, by anybody, at no cost.
 type Meter interface {
-	Sent() uint64
+	// Sent is how much has been put in force since the backend was opened: bytes, as they went to the kernel, and
+	// transactions. What the kernel did not take is not counted.
+	Sent() (bytes, transactions uint64)
 }
 
 // Cleaner removes connection-tracking entries that would keep a client on an endpoint that is gone. It works beside a

@@ -116,42 +116,6 @@ func (s *Snapshot) clone() *Snapshot {
 	return &c
 }
 
-// Of is the state of these Services and EndpointSlices: the same as one With… after the other, at a cost of O(N) where both
-// lists are ordered by namespace and name, as an API server's are. Of two with the same name the later counts.
-func Of(services []*corev1.Service, endpoints []*discoveryv1.EndpointSlice) *Snapshot {
-	keys, index := make([]Key, 0, len(services)), make(map[Key]*group, len(services))
-	at := func(k Key) *group {
-		g := index[k]
-		if g == nil {
-			g = &group{}
-			index[k] = g
-			keys = append(keys, k)
-		}
-		return g
-	}
-	s := &Snapshot{}
-	for _, o := range services {
-		v := serviceOf(o)
-		g := at(v.Key)
-		s.count += btoi(g.service == nil)
-		g.service = v
-	}
-	for _, o := range endpoints {
-		v := sliceOf(o)
-		g := at(v.Service)
-		if place, found := named(g.slices, v.Name); found {
-			g.slices[place] = v
-		} else {
-			g.slices = slices.Insert(g.slices, place, v)
-		}
-	}
-	if !slices.IsSortedFunc(keys, Key.Compare) {
-		slices.SortFunc(keys, Key.Compare)
-	}
-	s.services = build(keys, func(k Key) *group { return index[k] })
-	return s
-}
-
 // WithService returns the state with the Service added or replaced.
 func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
 	v := serviceOf(o)

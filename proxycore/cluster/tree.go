@@ -1,6 +1,9 @@
 package cluster
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // tree is a persistent map ordered by Key. Two trees with the same keys have the same shape (a treap whose priorities are
 // hashes of the keys), and trees made from one another share what did not change: so diff costs
@@ -129,12 +132,15 @@ func (b *branch[V]) walk(yield func(Key, V) bool) bool {
 	return b == nil || b.left.walk(yield) && yield(b.key, b.val) && b.right.walk(yield)
 }
 
-// build makes the tree of these keys, which are sorted and each there once, with their values: the same as a put for each, in
-// O(N).
-func build[V comparable](keys []Key, val func(Key) V) tree[V] {
+// build makes the tree of branches that have no neighbours yet, each with a key of its own: the same as so many puts, in O(N)
+// where they are ordered, else in O(N · log N).
+func build[V comparable](all []*branch[V]) tree[V] {
+	order := func(a, b *branch[V]) int { return a.key.Compare(b.key) }
+	if !slices.IsSortedFunc(all, order) {
+		slices.SortFunc(all, order)
+	}
 	var edge []*branch[V] // from the root along the right
-	for _, k := range keys {
-		b := &branch[V]{key: k, rank: rank(k), val: val(k)}
+	for _, b := range all {
 		for len(edge) > 0 && !edge[len(edge)-1].above(b.rank, b.key) {
 			b.left = edge[len(edge)-1]
 			edge = edge[:len(edge)-1]
@@ -147,15 +153,15 @@ func build[V comparable](keys []Key, val func(Key) V) tree[V] {
 	if len(edge) == 0 {
 		return tree[V]{}
 	}
-	edge[0].count()
+	edge[0].measure()
 	return tree[V]{edge[0]}
 }
 
-func (b *branch[V]) count() int {
+func (b *branch[V]) measure() int {
 	if b == nil {
 		return 0
 	}
-	b.size = b.left.count() + b.right.count() + 1
+	b.size = b.left.measure() + b.right.measure() + 1
 	return b.size
 }
 

@@ -7,9 +7,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Random puts and drops, compared with a plain map after each; then every pair of states is compared by diff and by hand.
@@ -103,61 +100,31 @@ func depth(b *branch[int]) int {
 	return 1 + max(depth(b.left), depth(b.right))
 }
 
-// TestBuildIsManyPuts compares shapes too: what is built at once must be shared with what is made from it later.
-func TestBuildIsManyPuts(t *testing.T) {
-	for n := range 300 {
-		var keys []Key
-		var one tree[string]
-		for i := range n {
-			k := Key{"default", fmt.Sprintf("svc-%03d", i*7%307)}
-			keys = append(keys, k)
-			one = one.put(k, k.Name)
-		}
-		slices.SortFunc(keys, Key.Compare)
-		if got := build(keys, func(k Key) string { return k.Name }); shape(got.root) != shape(one.root) || got.len() != n {
-			t.Fatalf("%d keys: %s, not %s", n, shape(got.root), shape(one.root))
-		}
-	}
-}
-
-func shape(b *branch[string]) string {
-	if b == nil {
-		return "."
-	}
-	return fmt.Sprintf("(%s %d %s %s)", b.val, b.size, shape(b.left), shape(b.right))
-}
-
-// TestOfIsManyWiths gives the lists in any order, with slices of nobody, and some names twice.
-func TestOfIsManyWiths(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2))
-	for range 50 {
-		var services []*corev1.Service
-		var endpoints []*discoveryv1.EndpointSlice
-		one := &Snapshot{}
-		for range 40 {
-			o := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint("svc-", r.IntN(20))}}
-			services, one = append(services, o), one.WithService(o)
-			name := fmt.Sprint("svc-", r.IntN(25))
-			e := &discoveryv1.EndpointSlice{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: fmt.Sprint(name, "-", r.IntN(3)), Labels: map[string]string{discoveryv1.LabelServiceName: name}}}
-			endpoints, one = append(endpoints, e), one.WithSlice(e)
-		}
-		if got, want := listing(Of(services, endpoints)), listing(one); got != want {
-			t.Fatalf("got\n%s\nwant\n%s", got, want)
+// A tree that is built at once is the one that is made step by step, also of pairs in no order.
+func TestBuild(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{0, 1, 2, 3, 100, 5000} {
+		for _, ordered := range []bool{true, false} {
+			var all []*branch[int]
+			var want tree[int]
+			for i := range n {
+				k := Key{"ns", fmt.Sprintf("svc-%05d", i)}
+				all = append(all, &branch[int]{key: k, rank: rank(k), val: i})
+				want = want.put(k, i)
+			}
+			if !ordered {
+				rng.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+			}
+			if got := build(all); !same(got.root, want.root) {
+				t.Errorf("%d pairs, ordered %v: not the same tree", n, ordered)
+			}
 		}
 	}
 }
 
-func listing(s *Snapshot) string {
-	out := fmt.Sprintln(s.Len())
-	for _, c := range Changes(nil, s, false) {
-		out += fmt.Sprint(c.Key, c.Now != nil)
-		if c.Now != nil {
-			out += fmt.Sprintf(" %p", c.Now.Object)
-		}
-		for _, slice := range c.NowSlices {
-			out += fmt.Sprintf(" %s %p", slice.Name, slice.Object)
-		}
-		out += "\n"
+func same(a, b *branch[int]) bool {
+	if a == nil || b == nil {
+		return a == b
 	}
-	return out
+	return a.key == b.key && a.val == b.val && a.size == b.size && same(a.left, b.left) && same(a.right, b.right)
 }

@@ -20,7 +20,7 @@ import (
 type Options struct {
 	Mode string           // required: what /proxyMode answers: "nftables", "iptables"
 	Now  func() time.Time // optional: the clock
-	Sent func() uint64    // optional: how many bytes have been sent to the kernel (proxycore.Meter)
+	Sent proxycore.Meter  // optional: what has been sent to the kernel
 	More func() []Counter // optional: what else is counted; asked by whoever reads
 }
 
@@ -186,7 +186,10 @@ func (m *Metrics) families() []*dto.MetricFamily {
 		counter(p+"proxy_livez_total", "Answers at /livez by status", m.codes("/livez")...),
 	}
 	if m.options.Sent != nil {
-		all = append(all, counter("svclab_netlink_bytes_total", "Bytes of changes sent to nf_tables", value(float64(m.options.Sent()))))
+		bytes, transactions := m.options.Sent.Sent()
+		all = append(all,
+			counter("svclab_netlink_bytes_total", "Bytes of changes that nf_tables has taken", value(float64(bytes))),
+			counter("svclab_netlink_transactions_total", "Transactions that nf_tables has taken", value(float64(transactions))))
 	}
 	if m.options.More == nil {
 		return all

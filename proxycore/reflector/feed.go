@@ -119,6 +119,7 @@ func (f *feed) list(ctx context.Context) error {
 		q.Set("resourceVersion", f.version)
 		q.Set("resourceVersionMatch", string(metav1.ResourceVersionMatchNotOlderThan))
 	}
+	began := time.Now()
 	var all []object
 	version := ""
 	for {
@@ -136,6 +137,7 @@ func (f *feed) list(ctx context.Context) error {
 		return errors.New("list: the answer has no resourceVersion")
 	}
 	f.replace(all)
+	f.options.Log.Info("listed", "resource", f.name, "objects", len(all), "took", time.Since(began))
 	f.version, f.listed, f.anew, f.unsure = version, time.Now(), false, false
 	return nil
 }

@@ -2,7 +2,6 @@ package proxies
 
 import (
 	"math"
-	"runtime"
 	"runtime/debug"
 )
 
@@ -11,14 +10,11 @@ import (
 // it the process is at rest with most of its heap in use, and little is allocated: a collection is cheap, and memory is not.
 func frugal() (settled func()) {
 	const first = 96 << 20 // bytes; with more than that in use it is as frugal as ever after
-	debug.SetGCPercent(restPercent)
 	debug.SetMemoryLimit(first)
 	debug.SetGCPercent(-1)
 	return func() {
 		debug.SetMemoryLimit(math.MaxInt64)
-		debug.SetGCPercent(restPercent)
-		runtime.GC()
-		debug.FreeOSMemory()
+		debug.SetGCPercent(restPercent) // the next allocation begins one, in the background
 	}
 }
 

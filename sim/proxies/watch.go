@@ -21,11 +21,7 @@ var (
 // watch is who answers questions about the node's proxy.
 func (p Proxy) watch(ns *nsnet.NS, c core, sent proxycore.Meter) ([]proxycore.Observer, error) {
 	mode, _, _ := strings.Cut(strings.ReplaceAll(p.Name, "~", "-"), "-") // iptables-legacy is mode iptables
-	options := metrics.Options{Mode: mode, More: c.more}
-	if sent != nil {
-		options.Sent = sent.Sent
-	}
-	figures := metrics.New(options)
+	figures := metrics.New(metrics.Options{Mode: mode, More: c.more, Sent: sent})
 	also := map[netip.AddrPort]http.Handler{}
 	if c.metrics.IsValid() {
 		also[c.metrics] = figures

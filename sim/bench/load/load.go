@@ -32,8 +32,12 @@ type Shape struct {
 	Endpoints func(service int) int // how many a Service has: Each, Zipf
 	// Near of a thousand endpoints are on the node under test, the others elsewhere: a node of a large cluster has few.
 	Near int
+	// NearService is optional: whether all endpoints of a Service are on the node under test, or all elsewhere, whatever Near says.
+	NearService func(service int) bool
 	// Protocol of the Services; empty is TCP.
 	Protocol corev1.Protocol
+	// UDP is optional: the Services that are UDP, whatever Protocol says.
+	UDP func(service int) bool
 	// Ports says how many ports a Service has, from Port on; all lead to TargetPort. Nil: one.
 	Ports func(service int) int
 	// Clock stamps each slice with when its pods changed, as the real controller does; nil: none is stamped.
@@ -126,7 +130,11 @@ func Front(i int) netip.AddrPort { return netip.AddrPortFrom(plus(ServiceRange, 
 
 // Endpoint is the address of an endpoint, by its number.
 func (c *Cluster) Endpoint(e int) netip.AddrPort {
-	if e%1000 < c.shape.Near {
+	if c.shape.NearService != nil {
+		if i, _ := slices.BinarySearch(c.first, e+1); e < c.next && c.shape.NearService(i-1) {
+			return netip.AddrPortFrom(plus(NearRange, 16+e), TargetPort)
+		}
+	} else if e%1000 < c.shape.Near {
 		return netip.AddrPortFrom(plus(NearRange, 16+e/1000*c.shape.Near+e%1000), TargetPort)
 	}
 	return netip.AddrPortFrom(plus(FarPods, 16+e), TargetPort)
@@ -195,8 +203,11 @@ func (c *Cluster) has(s *cluster.Snapshot, service cluster.Key, k int, endpoints
 
 func part(k int) string { return fmt.Sprintf("%04d", k) }
 
-func (c *Cluster) protocol() corev1.Protocol {
-	if c.shape.Protocol == "" {
+func (c *Cluster) protocol(i int) corev1.Protocol {
+	switch {
+	case c.shape.UDP != nil && c.shape.UDP(i):
+		return corev1.ProtocolUDP
+	case c.shape.Protocol == "":
 		return corev1.ProtocolTCP
 	}
 	return c.shape.Protocol
@@ -234,13 +245,13 @@ func portName(k int) string {
 
 func (c *Cluster) ports(i int) (list []corev1.ServicePort) {
 	for k := range c.portsOf(i) {
-		list = append(list, corev1.ServicePort{Name: portName(k), Protocol: c.protocol(), Port: int32(Port + k)})
+		list = append(list, corev1.ServicePort{Name: portName(k), Protocol: c.protocol(i), Port: int32(Port + k)})
 	}
 	return list
 }
 
 func (c *Cluster) targets(i int) (list []discoveryv1.EndpointPort) {
-	port, protocol := int32(TargetPort), c.protocol()
+	port, protocol := int32(TargetPort), c.protocol(i)
 	for k := range c.portsOf(i) {
 		name := portName(k)
 		list = append(list, discoveryv1.EndpointPort{Name: &name, Port: &port, Protocol: &protocol})

@@ -58,6 +58,10 @@ func countRules(ns *nsnet.NS) (rules, elements int, err error) {
 	}
 	for _, set := range list {
 		of := attributes(set.Data[4:])
+		if b := of[setCount]; len(b) == 4 {
+			elements += int(binary.BigEndian.Uint32(b))
+			continue
+		}
 		ask := netlink.NewAttributeEncoder()
 		ask.Bytes(unix.NFTA_SET_ELEM_LIST_TABLE, of[unix.NFTA_SET_TABLE])
 		ask.Bytes(unix.NFTA_SET_ELEM_LIST_SET, of[unix.NFTA_SET_NAME])
@@ -75,6 +79,9 @@ func countRules(ns *nsnet.NS) (rules, elements int, err error) {
 	}
 	return rules, elements, nil
 }
+
+// setCount is NFTA_SET_COUNT, which newer kernels have; to read a large set whole takes the square of its size.
+const setCount = 20
 
 const nested = 0x3fff // without NLA_F_NESTED and NLA_F_NET_BYTEORDER
 

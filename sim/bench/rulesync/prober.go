@@ -77,8 +77,7 @@ func newProber(r *rig.Rig) (_ *prober, err error) {
 	if p.out, err = p.socket(r.Client(), unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_RAW); err != nil {
 		return nil, err
 	}
-	near, far := r.Pods()
-	for i, ns := range []*nsnet.NS{r.Client(), near, far} {
+	for i, ns := range []*nsnet.NS{r.Client(), r.Near(), r.Far()} {
 		if p.taps[i], err = p.tap(ns); err != nil {
 			return nil, fmt.Errorf("watch packets in namespace %s: %w", ns.Name(), err)
 		}

@@ -59,7 +59,7 @@ func openSite(ctx context.Context, run *measure.Run, j job, c *load.Cluster, end
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if s.rig, err = rig.OpenBare(ctx, &j.Proxy); err != nil {
+	if s.rig, err = rig.OpenSilent(ctx, &j.Proxy); err != nil {
 		return nil, err
 	}
 	if err := s.rig.Node().Sysctls(forget...); err != nil {

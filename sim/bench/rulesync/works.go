@@ -149,7 +149,8 @@ func (s *site) firstSync(ctx context.Context, patience time.Duration) (took time
 	}
 	s.used(FirstSync, usage{}, child)
 	s.add(FirstSync, Kernel, measure.Bytes, "of the whole machine, after less before", float64(kernelMemory()-memory))
-	return took, s.counted()
+	s.counted()
+	return took, nil
 }
 
 // used writes down what the process has used since.
@@ -181,10 +182,12 @@ func (s *site) cpu() usage {
 	return u
 }
 
-func (s *site) counted() error {
+// counted writes down how much the kernel holds now.
+func (s *site) counted() {
 	rules, elements, err := s.rules()
 	if err != nil {
-		return err
+		s.tell(FirstSync, Rules, measure.Count, err.Error())
+		return
 	}
 	s.add(FirstSync, Rules, measure.Count, "", float64(rules))
 	if s.commits.legacy {
@@ -192,7 +195,6 @@ func (s *site) counted() error {
 	} else {
 		s.add(FirstSync, Elements, measure.Count, "of sets and maps", float64(elements))
 	}
-	return nil
 }
 
 // many adds 100 Services in one write, and removes them in another.
