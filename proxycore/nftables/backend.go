@@ -47,18 +47,21 @@ type Options struct {
 
 // Backend programs one node. It implements proxycore.Backend and proxycore.Namer.
 type Backend struct {
-	sock   *socket
-	table  string
-	limit  int // bytes of a transaction
-	known  bool
-	node   proxycore.NodeRules
-	sides  [2]*side // what is in the kernel, by family; valid while known
-	tx     *transaction
-	pipe   *pipeline // while a first sync is under way
-	slots  [2]slotter
-	key    [40]byte // scratch
-	data   [40]byte
-	closed bool
+	sock  *socket
+	table string
+	limit int // bytes of a transaction
+	known bool
+	node  proxycore.NodeRules
+	sides [2]*side // what is in the kernel, by family; valid while known
+	tx    *transaction
+	pipe  *pipeline // while a first sync is under way
+
+	readable int  // see the constant
+	refills  bool // the Full change at hand has not read the map endpoints, and fills it anew
+	slots    [2]slotter
+	key      [40]byte // scratch
+	data     [40]byte
+	closed   bool
 
 	bytes, transactions atomic.Uint64 // put in force
 	intact              uint32        // the kernel's generation less our transactions, when all was as it should be; see Touched
@@ -95,7 +98,7 @@ func New(o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{sock: sock, table: o.Table, limit: sock.limit, tx: &transaction{}}
+	b := &Backend{sock: sock, table: o.Table, limit: sock.limit, tx: &transaction{}, readable: readable}
 	if b.table == "" {
 		b.table = "svclab"
 	}
