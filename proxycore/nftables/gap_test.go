@@ -22,7 +22,7 @@ type sender struct {
 	sent     int
 }
 
-// during runs the senders while change is called as fast as it can be.
+// during runs the senders while change is called as fast as it can be, for the span and for 100 changes at least.
 func during(t *testing.T, span time.Duration, senders []*sender, change func(rng *rand.Rand)) {
 	t.Helper()
 	var stop atomic.Bool
@@ -36,15 +36,15 @@ func during(t *testing.T, span time.Duration, senders []*sender, change func(rng
 		})
 	}
 	changes, rng := 0, rand.New(rand.NewPCG(1, 2))
-	for until := time.Now().Add(span); time.Now().Before(until); changes++ {
+	for until := time.Now().Add(span); changes < 100 || time.Now().Before(until); changes++ {
 		change(rng)
 	}
 	stop.Store(true)
 	wg.Wait()
 	for _, s := range senders {
 		t.Logf("%d datagrams from %s to %s, %d changes", s.sent, s.from, s.to, changes)
-		if s.sent < 100 || changes < 100 {
-			t.Errorf("only %d datagrams, %d changes", s.sent, changes)
+		if s.sent < 100 {
+			t.Errorf("only %d datagrams", s.sent)
 		}
 	}
 }
