@@ -117,8 +117,9 @@ func (f *syncFlags) options(c *cobra.Command) (o rulesync.Options, notes []strin
 	if err != nil {
 		return o, nil, err
 	}
+	greedy := slices.ContainsFunc(o.Proxies, func(c rulesync.Contestant) bool { _, _, foreign := c.Proxy.Known(); return foreign })
 	for _, n := range o.Sizes {
-		if need, have := memoryFor(o.Shape(n)), rulesync.MemoryAvailable(); have > 0 && need > have {
+		if need, have := memoryFor(o.Shape(n), greedy), rulesync.MemoryAvailable(); have > 0 && need > have {
 			return o, nil, fmt.Errorf("%d Services with %s endpoints need about %.1f GB of memory, and the machine has %.1f GB left: ask for fewer", n, o.Endpoints, gigabytes(need), gigabytes(have))
 		}
 	}
@@ -234,9 +235,13 @@ func withDefaults(config map[string]any) map[string]any {
 }
 
 // memoryFor is about what a cluster of that shape takes at its most, in bytes: as objects here, on their way to the proxy, in
-// the greediest proxy, and in the kernel.
-func memoryFor(s load.Shape) int64 {
-	const base, service, endpoint = 200 << 20, 60 << 10, 10 << 10
+// the proxy, and in the kernel; measured at 50,000 with 10 and 5,000 with 250. greedy is for kube-proxy and what it starts.
+func memoryFor(s load.Shape, greedy bool) int64 {
+	const base = 200 << 20
+	service, endpoint := int64(8<<10), int64(2<<10)
+	if greedy {
+		service, endpoint = 20<<10, 8<<10
+	}
 	total := int64(base)
 	for i := range s.Services {
 		total += service + int64(s.Endpoints(i))*endpoint

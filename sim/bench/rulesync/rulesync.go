@@ -251,8 +251,8 @@ func (b *bench) works(ctx context.Context, s *site, j job, deadline time.Time, f
 	long := []work{
 		{ManyAdded, 2 * change, func() error { return s.many(ctx) }},
 		{Rolling, time.Second + 2*change, func() error { return s.rolling(ctx) }},
-		{Restart, first + time.Second, func() error { return s.restart(ctx) }},
 		{churnName(b.Churn), churn + 2*change, func() error { return s.churn(ctx, b.Churn, max(churn, time.Millisecond)) }},
+		{Restart, first + time.Second, func() error { return s.restart(ctx, max(4*s.patience, 10*first)) }},
 	}
 	done := map[string]int{}
 	for range max(1, b.Repeat) {
@@ -265,6 +265,10 @@ func (b *bench) works(ctx context.Context, s *site, j job, deadline time.Time, f
 				return err
 			}
 			done[w.name]++
+			if s.never[Restart] { // nothing is to be had of a proxy that is still starting
+				b.tellCut(s, j, rounds, churn, long, done)
+				return nil
+			}
 		}
 	}
 	if err := more(b.N); err != nil {

@@ -218,7 +218,9 @@ func (s *site) many(ctx context.Context) error {
 
 // restart ends the proxy as kill -9 does, and starts another: while it was away an endpoint was replaced, which the new one must
 // notice. Packets flow to other Services all the while, and a second longer.
-func (s *site) restart(ctx context.Context) error {
+func (s *site) restart(ctx context.Context, patience time.Duration) error {
+	defer func(was time.Duration) { s.patience = was }(s.patience)
+	s.patience = patience
 	i := s.pick()
 	var o observation
 	for _, other := range s.some(50) {
