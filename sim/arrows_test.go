@@ -49,6 +49,10 @@ var arrows = map[string]string{
 	"nsnet/sandbox": "nsnet",
 	"nsnet/wire":    "nsnet",
 	"nsnet/sctp":    "",
+	"nsnet/packet":  "",
+	"nsnet/capture": "nsnet nsnet/packet",
+	"nsnet/nftrace": "nsnet",
+	"nsnet/nflog":   "nsnet",
 	"nsnet/nstest":  "nsnet nsnet/sandbox",
 
 	"reports":         "reports/verdict",
