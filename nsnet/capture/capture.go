@@ -58,6 +58,9 @@ func Open(namespaces ...*nsnet.NS) (_ *Capture, err error) {
 		}
 		c.taps = append(c.taps, t)
 	}
+	if err := stamped(); err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
 	return c, nil
 }
 

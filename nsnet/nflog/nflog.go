@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -67,6 +66,7 @@ type Log struct {
 	mu     sync.Mutex
 	events []Event
 	lost   bool
+	closed bool // what Receive says after that is about Close
 	err    error
 }
 
@@ -160,7 +160,7 @@ func (l *Log) read() {
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			l.lost, err = true, nil
-		case err != nil && !errors.Is(err, os.ErrClosed):
+		case err != nil && !l.closed:
 			l.err = err
 		}
 		l.mu.Unlock()
@@ -225,6 +225,9 @@ func (l *Log) Close() error {
 	var err error
 	l.once.Do(func() {
 		err = l.unbind()
+		l.mu.Lock()
+		l.closed = true
+		l.mu.Unlock()
 		err = errors.Join(err, l.conn.Close())
 		<-l.done
 	})

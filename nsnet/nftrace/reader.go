@@ -3,7 +3,6 @@ package nftrace
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -25,6 +24,7 @@ type Reader struct {
 	mu     sync.Mutex
 	events []Event
 	lost   bool
+	closed bool // what Receive says after that is about Close
 	err    error
 }
 
@@ -62,7 +62,7 @@ func (r *Reader) read() {
 		switch {
 		case errors.Is(err, unix.ENOBUFS):
 			r.lost, err = true, nil
-		case err != nil && !errors.Is(err, os.ErrClosed):
+		case err != nil && !r.closed:
 			r.err = err
 		}
 		r.mu.Unlock()
@@ -88,10 +88,14 @@ func (r *Reader) Count() int {
 
 // Close ends the reader and waits for it. It may be called twice.
 func (r *Reader) Close() error {
-	err := r.conn.Close()
-	<-r.done
-	if errors.Is(err, os.ErrClosed) {
+	r.mu.Lock()
+	again := r.closed
+	r.closed = true
+	r.mu.Unlock()
+	if again {
 		return nil
 	}
+	err := r.conn.Close()
+	<-r.done
 	return err
 }

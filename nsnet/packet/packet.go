@@ -37,24 +37,11 @@ type Key struct {
 	flags      uint8
 	kind, code uint8
 	head       [12]byte
-	quoted     quote
 }
 
-// quote is what an ICMP error surely has of the packet that it is about.
-type quote struct {
-	proto uint8
-	seq   uint32
-	id    uint16
-}
-
-// Key is the packet's.
+// Key is the packet's. What an ICMP error quotes is not in it: a trace has too little of that.
 func (p *Packet) Key() Key {
-	k := Key{proto: p.Proto, id: p.ID, length: p.Length, seq: p.Seq, ack: p.Ack, flags: p.Flags, kind: p.Kind, code: p.Code, head: p.head}
-	if q := p.Quoted; q != nil {
-		k.quoted = quote{q.Proto, q.Seq, q.ID}
-		k.id, k.length = 0, 0
-	}
-	return k
+	return Key{proto: p.Proto, id: p.ID, length: p.Length, seq: p.Seq, ack: p.Ack, flags: p.Flags, kind: p.Kind, code: p.Code, head: p.head}
 }
 
 // IsError reports whether it is an ICMP error, of either family.
