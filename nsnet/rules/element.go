@@ -27,10 +27,16 @@ type Lookup struct {
 	Drawn bool   // part of the key was drawn at random: it is inferred from the packet's new destination
 }
 
+// Seen is a packet as a rule saw it.
+type Seen struct {
+	packet.Packet
+	Original netip.AddrPort // the destination that the connection was made to; the zero AddrPort when it is not known
+	Became   netip.AddrPort // the packet's destination afterwards, by which a drawn slot is told from others
+}
+
 // Lookups finds in a rule's text every set and map that is asked for things that a packet's headers say, and asks them again,
-// each for one key. What is asked for anything else is left out. The packet is as the rule saw it; became is its destination
-// afterwards, by which a drawn slot is told from others.
-func Lookups(ns *nsnet.NS, c Chain, text string, p *packet.Packet, became netip.AddrPort) ([]Lookup, error) {
+// each for one key. What is asked for anything else is left out.
+func Lookups(ns *nsnet.NS, c Chain, text string, p Seen) ([]Lookup, error) {
 	words := strings.Fields(text)
 	var found []Lookup
 	var last []byte // the data of the last answer, which a chain of maps goes on with
@@ -39,7 +45,7 @@ func Lookups(ns *nsnet.NS, c Chain, text string, p *packet.Packet, became netip.
 		if !is {
 			continue
 		}
-		keys, ok := keysBefore(words[:i], p, last)
+		keys, ok := keysBefore(words[:i], &p, last)
 		if !ok {
 			continue
 		}
@@ -47,7 +53,7 @@ func Lookups(ns *nsnet.NS, c Chain, text string, p *packet.Packet, became netip.
 		if err != nil {
 			return found, err
 		}
-		answers, err := a.all(keys, became)
+		answers, err := a.all(keys, p.Became)
 		err = errors.Join(err, a.close())
 		if err != nil {
 			return found, fmt.Errorf("ask %s of table %s %s: %w", name, c.Family, c.Table, err)
@@ -73,7 +79,7 @@ const manySlots = 256
 
 // keysBefore reads the key that stands before "@name": terms of a packet with "." between. More than one key: the term that is
 // drawn takes each of its values.
-func keysBefore(words []string, p *packet.Packet, last []byte) (keys []key, ok bool) {
+func keysBefore(words []string, p *Seen, last []byte) (keys []key, ok bool) {
 	for len(words) > 0 && slices.Contains([]string{"map", "vmap", "!="}, words[len(words)-1]) {
 		words = words[:len(words)-1]
 	}
@@ -118,7 +124,7 @@ type part struct {
 }
 
 // term reads the last term of the words: its values, and how many words it has; 0 when it is none that a header tells.
-func term(words []string, p *packet.Packet, last []byte) ([]part, int) {
+func term(words []string, p *Seen, last []byte) ([]part, int) {
 	n := len(words)
 	two := ""
 	if n >= 2 {
@@ -128,10 +134,25 @@ func term(words []string, p *packet.Packet, last []byte) ([]part, int) {
 	port := func(v uint16) ([]part, int) {
 		return []part{{binary.BigEndian.AppendUint16(nil, v), strconv.Itoa(int(v))}}, 2
 	}
+	if n >= 4 && words[n-4] == "ct" && (two == "ip daddr" || two == "ip6 daddr") {
+		if words[n-3] != "original" || !p.Original.IsValid() {
+			return nil, 0
+		}
+		return []part{{p.Original.Addr().AsSlice(), p.Original.Addr().String()}}, 4
+	}
+	if n >= 3 && words[n-3] == "ct" {
+		if two != "original proto-dst" || !p.Original.IsValid() {
+			return nil, 0
+		}
+		return []part{{binary.BigEndian.AppendUint16(nil, p.Original.Port()), strconv.Itoa(int(p.Original.Port()))}}, 3
+	}
 	switch two {
 	case "ip daddr", "ip6 daddr":
 		return addr(p.Dst.Addr())
 	case "ip saddr", "ip6 saddr":
+		if n >= 4 && words[n-4] == "ct" {
+			return nil, 0
+		}
 		return addr(p.Src.Addr())
 	case "meta l4proto":
 		return []part{{[]byte{p.Proto}, protoWord(p.Proto)}}, 2

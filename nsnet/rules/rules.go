@@ -133,7 +133,7 @@ var countedRule = regexp.MustCompile(`^\[(\d+):(\d+)\] -A (\S+)`)
 // elements of named sets, which may be many; those of the sets that have no name are in the rule's text anyway.
 func list(ctx context.Context, ns *nsnet.NS, chains []Chain, texts map[Rule]string) error {
 	for _, c := range chains {
-		out, err := ns.Run(exec.CommandContext(ctx, "nft", "-t", "-a", "-n", "list", "chain", c.Family, c.Table, c.Name))
+		out, err := ns.Run(exec.CommandContext(ctx, "nft", "-t", "-a", "list", "chain", c.Family, c.Table, c.Name))
 		if err != nil {
 			return err
 		}

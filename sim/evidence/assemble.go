@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,12 +31,10 @@ func (w *watch) assemble(ctx context.Context, frames []capture.Frame) error {
 	s.stitch()
 	w.listSites()
 	for _, n := range w.nodes {
-		if err := w.texts(ctx, n, s.of(n.site.Name)); err != nil {
-			return err
-		}
 		if err := w.memory(ctx, n, s); err != nil {
 			return err
 		}
+		w.texts(ctx, n, s.of(n.site.Name))
 	}
 	for _, walk := range s.kept {
 		w.e.Walks = append(w.e.Walks, walk.Walk)
@@ -111,14 +109,20 @@ func (w *watch) listSites() {
 	}
 }
 
+// telling counters are those that say what became of a packet; that octets came and went is no news.
+var telling = regexp.MustCompile(`(?i)err|discard|drop|noroute|filter|unreach|noports|outrsts|estabresets|forw|unknownproto|abort|overflow|timeexc|toobig|delivers$`)
+
 func (w *watch) moved(s *lab.Site, c counters.Counters) {
 	for _, name := range sortedKeys(c) {
+		if !telling.MatchString(name) {
+			continue
+		}
 		w.e.Counters = append(w.e.Counters, Counter{Site: s.Name, Name: name, By: c[name]})
 	}
 }
 
 // texts finds the texts of the rules that were met, and what those that ask sets were told.
-func (w *watch) texts(ctx context.Context, n *watched, list []*walking) error {
+func (w *watch) texts(ctx context.Context, n *watched, list []*walking) {
 	var chains []rules.Chain
 	for _, walk := range list {
 		for _, h := range walk.Hooks {
@@ -136,9 +140,8 @@ func (w *watch) texts(ctx context.Context, n *watched, list []*walking) error {
 	}
 	for _, walk := range list {
 		for i := range walk.Hooks {
-			h := &walk.Hooks[i]
-			for j := range h.Rules {
-				r := &h.Rules[j]
+			for j := range walk.Hooks[i].Rules {
+				r := &walk.Hooks[i].Rules[j]
 				if r.Handle == 0 {
 					continue
 				}
@@ -146,27 +149,37 @@ func (w *watch) texts(ctx context.Context, n *watched, list []*walking) error {
 				r.Text = texts[rules.Rule{Chain: c, Handle: r.Handle}]
 				if r.Text == "" {
 					w.missing(n.site.Name, fmt.Sprintf("the text of rule %d of %s %s %s", r.Handle, r.Family, r.Table, r.Chain), "it is there no more")
-					continue
 				}
-				if !strings.Contains(r.Text, "@") {
-					continue
-				}
-				var became netip.AddrPort
-				if h.After != nil {
-					became = h.After.Dst
-				}
-				p := walk.before[i]
-				found, err := rules.Lookups(n.site.NS, c, r.Text, &p, became)
-				if err != nil {
-					w.missing(n.site.Name, fmt.Sprintf("what rule %d of %s %s %s was told", r.Handle, r.Family, r.Table, r.Chain), err.Error())
-				}
-				for _, l := range found {
-					r.Lookups = append(r.Lookups, Lookup(l))
+				if strings.Contains(r.Text, "@") {
+					w.lookups(n, c, r, w.seenBy(walk, i))
 				}
 			}
 		}
 	}
-	return nil
+}
+
+// seenBy is a packet as the rules of a hook see it.
+func (w *watch) seenBy(walk *walking, hook int) rules.Seen {
+	p := rules.Seen{Packet: walk.before[hook]}
+	if after := walk.Hooks[hook].After; after != nil {
+		p.Became = after.Dst
+	}
+	for _, m := range w.e.Memory {
+		if m.Site == walk.Site && walk.Track != nil && m.ID == walk.Track.ID {
+			p.Original = m.OrigDst
+		}
+	}
+	return p
+}
+
+func (w *watch) lookups(n *watched, c rules.Chain, r *Rule, p rules.Seen) {
+	found, err := rules.Lookups(n.site.NS, c, r.Text, p)
+	if err != nil {
+		w.missing(n.site.Name, fmt.Sprintf("what rule %d of %s %s %s was told", r.Handle, r.Family, r.Table, r.Chain), err.Error())
+	}
+	for _, l := range found {
+		r.Lookups = append(r.Lookups, Lookup(l))
+	}
 }
 
 // memory is the entries that belong to the flow: by the ids that the trace told, else by the addresses that its packets had.

@@ -174,14 +174,34 @@ func record(t *testing.T, r *rig, name string, e *evidence.Evidence) {
 	if !*update {
 		return
 	}
-	text, err := json.MarshalIndent(e, "", " ")
+	text, err := written(e)
 	if err != nil {
 		t.Fatal(err)
 	}
+	if r.is6 && strings.Contains(r.name, "iptables") { // the stories differ by addresses only
+		return
+	}
 	family := map[bool]string{false: "", true: "-ipv6"}[r.is6]
-	if err := os.WriteFile(filepath.Join("testdata", strings.ReplaceAll(r.name, "/", "-")+"-"+name+family+".json"), append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join("testdata", strings.ReplaceAll(r.name, "/", "-")+"-"+name+family+".json"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// written is JSON with a line for every packet, walk and so on.
+func written(e *evidence.Evidence) ([]byte, error) {
+	text, err := json.MarshalIndent(e, "", "\t")
+	var b bytes.Buffer
+	for line := range bytes.Lines(text) {
+		short := bytes.TrimLeft(line, "\t")
+		if depth := len(line) - len(short); depth > 2 || depth == 2 && bytes.ContainsAny(short[:1], "}]") {
+			b.Truncate(b.Len() - 1) // goes on with the line before
+		} else {
+			b.Write(line[:depth])
+		}
+		b.Write(short)
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), err
 }
 
 // Whatever is recorded can be read back whole.
@@ -202,8 +222,7 @@ func TestRecorded(t *testing.T) {
 			t.Errorf("%s: %v", f, err)
 			continue
 		}
-		again, err := json.MarshalIndent(&e, "", " ")
-		if err != nil || string(again)+"\n" != string(text) {
+		if again, err := written(&e); err != nil || string(again) != string(text) {
 			t.Errorf("%s is another after reading (%v): record it anew with -update", f, err)
 		}
 	}
