@@ -26,12 +26,24 @@ type Rule struct {
 }
 
 // Texts finds the texts of all rules in some chains of a namespace: as iptables-nft-save writes those of tables that iptables
-// made, and as nft lists all others.
-func Texts(ctx context.Context, ns *nsnet.NS, chains []Chain) (map[Rule]string, error) {
+// made, as Spell does those of tables that are ours, and as nft lists all others.
+func Texts(ctx context.Context, ns *nsnet.NS, chains []Chain, ours func(Chain) bool) (map[Rule]string, error) {
 	texts := map[Rule]string{}
 	var listed []Chain
 	saved := map[[2]string]map[string][]string{}
 	for _, c := range chains {
+		if ours(c) {
+			rules, ok, err := Spell(ns, c)
+			if err != nil {
+				return texts, err
+			}
+			for _, r := range rules {
+				texts[Rule{c, r.Handle}] = r.Text
+			}
+			if ok {
+				continue
+			}
+		}
 		if !byIptables(c) {
 			listed = append(listed, c)
 			continue

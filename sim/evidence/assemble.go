@@ -121,6 +121,9 @@ func (w *watch) moved(s *lab.Site, c counters.Counters) {
 	}
 }
 
+// ourTable is the name of the tables that svclab's own backend on nf_tables has.
+const ourTable = "svclab"
+
 // texts finds the texts of the rules that were met, and what those that ask sets were told.
 func (w *watch) texts(ctx context.Context, n *watched, list []*walking) {
 	var chains []rules.Chain
@@ -134,7 +137,8 @@ func (w *watch) texts(ctx context.Context, n *watched, list []*walking) {
 			}
 		}
 	}
-	texts, err := rules.Texts(ctx, n.site.NS, chains)
+	ours := func(c rules.Chain) bool { return c.Table == ourTable && (c.Family == "ip" || c.Family == "ip6") }
+	texts, err := rules.Texts(ctx, n.site.NS, chains, ours)
 	if err != nil {
 		w.missing(n.site.Name, "the texts of some rules", err.Error())
 	}
