@@ -19,11 +19,12 @@ func Mend(frame []byte) {
 		return
 	}
 	end := len(ip)
-	addresses := ip[8:40]
+	var addresses []byte
 	if ip[0]>>4 == 4 {
 		addresses = ip[12:20]
 		end = min(end, int(binary.BigEndian.Uint16(ip[2:])))
 	} else {
+		addresses = ip[8:40]
 		end = min(end, 40+int(binary.BigEndian.Uint16(ip[4:])))
 	}
 	if end < at {

@@ -150,7 +150,7 @@ func list(ctx context.Context, ns *nsnet.NS, chains []Chain, texts map[Rule]stri
 			return err
 		}
 		for line := range strings.Lines(string(out)) {
-			if m := handled.FindStringSubmatch(strings.TrimSpace(line)); m != nil {
+			if m := handled.FindStringSubmatch(strings.TrimSpace(line)); m != nil && !strings.HasSuffix(m[1], "{") {
 				h, _ := strconv.ParseUint(m[2], 10, 64)
 				texts[Rule{c, h}] = m[1]
 			}
