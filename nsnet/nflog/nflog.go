@@ -47,7 +47,7 @@ const (
 	cfgMode      = 2
 	cfgThreshold = 5
 
-	bind, protocolBind, protocolUnbind = 1, 3, 4
+	bind = 1
 
 	copyPacket = 2
 	snap       = 128 // bytes: headers, and what ICMP quotes
@@ -57,11 +57,11 @@ const (
 
 // Log hears one namespace. Its methods may be called from any goroutine.
 type Log struct {
-	conn     *netlink.Conn
-	ns       *nsnet.NS
-	families []uint8
-	done     chan struct{}
-	once     sync.Once
+	conn   *netlink.Conn
+	ns     *nsnet.NS
+	former []nsnet.Setting // who had the packet log before, by family
+	done   chan struct{}
+	once   sync.Once
 
 	mu     sync.Mutex
 	events []Event
@@ -71,7 +71,7 @@ type Log struct {
 }
 
 // Open makes itself the packet log of a namespace, of both families. Group 0, to which traces go, has room for one listener: a
-// second one is EPERM. Close puts the log back to none, which is what a fresh namespace has.
+// second one is EPERM. Close gives the log back to whoever had it.
 func Open(ns *nsnet.NS) (_ *Log, err error) {
 	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: ns.FD()})
 	if err != nil {
@@ -80,28 +80,33 @@ func Open(ns *nsnet.NS) (_ *Log, err error) {
 	l := &Log{conn: conn, ns: ns, done: make(chan struct{})}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("hear the packet log of namespace %s: %w", ns.Name(), err), l.unbind(), conn.Close())
+			err = errors.Join(fmt.Errorf("hear the packet log of namespace %s: %w", ns.Name(), err), l.giveBack(), conn.Close())
 		}
 	}()
 	_ = conn.SetReadBuffer(readBuffer) // as much as there is; a loss is noticed
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return nil, err
 	}
-	if err := l.configure(unix.AF_UNSPEC, cfgCommand, []byte{bind}); err != nil {
+	if err := l.configure(cfgCommand, []byte{bind}); err != nil {
 		return nil, fmt.Errorf("bind group 0: %w", err)
 	}
 	mode := append(binary.BigEndian.AppendUint32(nil, snap), copyPacket, 0)
-	if err := l.configure(unix.AF_UNSPEC, cfgMode, mode); err != nil {
+	if err := l.configure(cfgMode, mode); err != nil {
 		return nil, fmt.Errorf("ask for packets: %w", err)
 	}
-	if err := l.configure(unix.AF_UNSPEC, cfgThreshold, binary.BigEndian.AppendUint32(nil, 1)); err != nil {
+	if err := l.configure(cfgThreshold, binary.BigEndian.AppendUint32(nil, 1)); err != nil {
 		return nil, fmt.Errorf("ask for each at once: %w", err)
 	}
-	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		if err := l.configure(family, cfgCommand, []byte{protocolBind}); err != nil {
-			return nil, fmt.Errorf("bind family %d: %w", family, err)
+	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		key := fmt.Sprint("net/netfilter/nf_log/", family)
+		had, err := ns.ReadFile("/proc/sys/" + key)
+		if err != nil {
+			return nil, err
 		}
-		l.families = append(l.families, family)
+		if err := ns.Sysctl(key, "nfnetlink_log"); err != nil {
+			return nil, err
+		}
+		l.former = append(l.former, nsnet.Setting{Key: key, Value: strings.TrimSpace(string(had))})
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, err
@@ -110,38 +115,23 @@ func Open(ns *nsnet.NS) (_ *Log, err error) {
 	return l, nil
 }
 
-func (l *Log) configure(family uint8, typ uint16, value []byte) error {
-	return configure(l.conn, family, typ, value)
-}
-
-func configure(conn *netlink.Conn, family uint8, typ uint16, value []byte) error {
+func (l *Log) configure(typ uint16, value []byte) error {
 	body, err := netlink.MarshalAttributes([]netlink.Attribute{{Type: typ, Data: value}})
 	if err != nil {
 		return err
 	}
-	_, err = conn.Execute(netlink.Message{
+	_, err = l.conn.Execute(netlink.Message{
 		Header: netlink.Header{Type: subsystem<<8 | msgConfig, Flags: netlink.Request | netlink.Acknowledge},
-		Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, body...),
+		Data:   append([]byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, 0}, body...),
 	})
 	return err
 }
 
-// unbind uses a socket of its own: the other one is being read.
-func (l *Log) unbind() error {
-	if len(l.families) == 0 {
-		return nil
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{NetNS: l.ns.FD()})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	errs := []error{conn.SetDeadline(time.Now().Add(patience))}
-	for _, family := range l.families {
-		errs = append(errs, configure(conn, family, cfgCommand, []byte{protocolUnbind}))
-	}
-	l.families = nil
-	return errors.Join(errs...)
+// giveBack gives the packet log back.
+func (l *Log) giveBack() error {
+	err := l.ns.Sysctls(l.former...)
+	l.former = nil
+	return err
 }
 
 func (l *Log) read() {
@@ -224,7 +214,7 @@ func (l *Log) Count() int {
 func (l *Log) Close() error {
 	var err error
 	l.once.Do(func() {
-		err = l.unbind()
+		err = l.giveBack()
 		l.mu.Lock()
 		l.closed = true
 		l.mu.Unlock()

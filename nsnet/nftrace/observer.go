@@ -58,6 +58,8 @@ func Observe(ns *nsnet.NS, w Wanted) error {
 		return fmt.Errorf("observe in namespace %s: %w", ns.Name(), err)
 	}
 	t := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: Table})
+	c.DelTable(t) // one that is there, from whomever, would go on watching
+	c.AddTable(t)
 	m := matcher{w: w, is6: w.Client.Addr().Is6()}
 	if len(w.Servers) > 0 {
 		m.servers = &nftables.Set{Table: t, Name: "servers", KeyType: nftables.TypeIPAddr}

@@ -21,14 +21,19 @@ import (
 	"svclab/sim/world"
 )
 
-// left is everything that could be left behind: open files, goroutines, and per node the tables, chains and the packet log.
-func left(t *testing.T, r *rig) string {
+func openFiles(t *testing.T) int {
 	t.Helper()
-	var b strings.Builder
 	files, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return len(files)
+}
+
+// left is what could be left behind on the nodes: tables, packet sockets, the packet log.
+func left(t *testing.T, r *rig) string {
+	t.Helper()
+	var b strings.Builder
 	sites, err := r.lab.Sites()
 	if err != nil {
 		t.Fatal(err)
@@ -42,7 +47,6 @@ func left(t *testing.T, r *rig) string {
 		sockets, _ := s.NS.ReadFile("/proc/net/packet")
 		fmt.Fprintf(&b, "%s: %s%v %s %s", s.Name, out, err, log, sockets)
 	}
-	fmt.Fprintf(&b, "files %d", len(files))
 	return b.String()
 }
 
@@ -61,8 +65,9 @@ func TestNothingIsLeft(t *testing.T) {
 					t.Errorf("cancelled: %v", err)
 				}
 			}
+			before := left(t, r)
 			once() // opens what stays: the lab's own sockets
-			before, goroutines := left(t, r), runtime.NumGoroutine()
+			files, goroutines := openFiles(t), runtime.NumGoroutine()
 			for range 5 {
 				once()
 			}
@@ -71,6 +76,9 @@ func TestNothingIsLeft(t *testing.T) {
 			}
 			if n := runtime.NumGoroutine(); n > goroutines {
 				t.Errorf("%d goroutines, %d before", n, goroutines)
+			}
+			if n := openFiles(t); n > files {
+				t.Errorf("%d files, %d before", n, files)
 			}
 			if after := left(t, r); after != before {
 				t.Errorf("before %s\nafter %s", before, after)
