@@ -2,6 +2,7 @@ package nsnet
 
 import (
 	"errors"
+	"os"
 	"runtime"
 )
 
@@ -11,24 +12,36 @@ import (
 // things (it would run on another thread, in another namespace) and never waits for one.
 //
 // Whatever f does, return, panic or runtime.Goexit, the thread goes back to where it was: calls may be nested, and a
-// goroutine that holds a thread in a namespace on purpose finds it there again. Should going back be impossible, the thread
+// goroutine that holds a thread in a namespace on purpose finds it there again. Nested calls for one and the same namespace move
+// nobody and cost nothing, so whoever has much to do in a namespace goes there once. Should going back be impossible, the thread
 // stays locked to the goroutine and dies with it, and the error is an *Error whose Op is "leave": the goroutine should end.
 func (n *NS) Do(f func() error) error {
-	return visit(n.name, "enter", n.enter, f)
+	runtime.LockOSThread()
+	if inside(n) {
+		defer runtime.UnlockOSThread()
+		if !n.isOpen() {
+			return &Error{"enter", n.name, os.ErrClosed}
+		}
+		return f()
+	}
+	runtime.UnlockOSThread()
+	return visit(n, "enter", n.enter, f)
 }
 
 // visit is the dance: lock, remember, enter, call, go back, and unlock only when back. op names the step that enter is.
-func visit(name, op string, enter, f func() error) (err error) {
+func visit(n *NS, op string, enter, f func() error) (err error) {
 	runtime.LockOSThread()
 	way, err := leaveHome()
 	if err != nil {
 		runtime.UnlockOSThread()
-		return &Error{op, name, err}
+		return &Error{op, n.name, err}
 	}
-	defer func() { err = goHome(name, way, err) }() // deferred: f may panic or end the goroutine
+	defer func() { err = goHome(n.name, way, err) }() // deferred: f may panic or end the goroutine
 	if err := enter(); err != nil {
-		return &Error{op, name, err}
+		return &Error{op, n.name, err}
 	}
+	way.arrive(n)
+	counted.visits.Add(1)
 	return f()
 }
 

@@ -12,6 +12,7 @@ func (n *NS) Strand(err error) error {
 	if err := n.enter(); err != nil {
 		return err
 	}
+	way.arrive(n)
 	way.fd = -1
 	return goHome(n.name, way, err)
 }

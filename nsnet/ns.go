@@ -1,8 +1,10 @@
 package nsnet
 
 import (
+	"errors"
 	"os"
 	"sync"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -12,31 +14,39 @@ import (
 type NS struct {
 	name string
 
-	mu     sync.RWMutex // guards fd and handle: a closed descriptor's number may already be another file
-	fd     int          // -1 once closed
+	mu     sync.RWMutex    // guards all below: a closed descriptor's number may already be another file
+	fd     int             // -1 at rest and once closed
+	anchor syscall.RawConn // what holds the namespace at rest; else nil
 	handle *netlink.Handle
+
+	route routeSocket // locked before mu
 }
 
 // New makes a fresh namespace with the loopback device up. The name is for messages only.
 func New(name string) (*NS, error) {
-	fd := -1
+	return NewWith(name, func(*NS) error { return nil })
+}
+
+// NewWith is New and calls furnish inside the namespace while the thread is there anyway: every Do of it within costs nothing.
+// What holds for the function given to Do holds for furnish. When that fails the namespace is closed, and its error returned.
+func NewWith(name string, furnish func(*NS) error) (*NS, error) {
+	n := &NS{name: name, fd: -1}
 	enter := func() error { return unix.Unshare(unix.CLONE_NEWNET) }
-	err := visit(name, "make", enter, func() (err error) {
+	err := visit(n, "make", enter, func() error {
 		if err := loopbackUp(); err != nil {
 			return &Error{"make", name, err}
 		}
-		if fd, err = openOwn(); err != nil {
+		fd, err := openOwn()
+		if err != nil {
 			return &Error{"make", name, err}
 		}
-		return nil
+		n.fd = fd
+		return furnish(n)
 	})
 	if err != nil {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
-		return nil, err
+		return nil, errors.Join(err, n.Close())
 	}
-	return &NS{name: name, fd: fd}, nil
+	return n, nil
 }
 
 // Current is the namespace in which the caller runs: the process's own, unless it is called inside Do.
@@ -53,6 +63,7 @@ func (n *NS) Name() string { return n.name }
 
 // FD is the descriptor of the namespace, for netlink sockets that take one; -1 after Close. It stays the NS's own.
 func (n *NS) FD() int {
+	_ = n.wake()
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.fd
@@ -60,14 +71,14 @@ func (n *NS) FD() int {
 
 // Close lets go of the namespace; the kernel removes it when its last socket is closed too. It may be called twice.
 func (n *NS) Close() error {
+	n.route.Lock()
+	defer n.route.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.rest()
+	n.anchor = nil
 	if n.fd < 0 {
 		return nil
-	}
-	if n.handle != nil {
-		n.handle.Close()
-		n.handle = nil
 	}
 	err := unix.Close(n.fd)
 	n.fd = -1
@@ -79,6 +90,9 @@ func (n *NS) Close() error {
 
 // enter moves the calling thread, which must be locked.
 func (n *NS) enter() error {
+	if err := n.wake(); err != nil {
+		return err
+	}
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	if n.fd < 0 {

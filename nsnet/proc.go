@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -24,9 +25,14 @@ func (n *NS) Sysctl(key, value string) error {
 
 // Sysctls sets several in one visit, in their order, up to the first error.
 func (n *NS) Sysctls(settings ...Setting) error {
+	p := takeProc()
+	defer p.give()
 	return n.Do(func() error {
+		w := settingsWriter{proc: p}
+		defer w.close()
+		counted.settings.Add(int64(len(settings)))
 		for _, s := range settings {
-			err := writeFile(sysctlPath(s.Key), s.Value)
+			err := w.write(s)
 			if err != nil && !(s.Optional && errors.Is(err, fs.ErrNotExist)) {
 				return fmt.Errorf("set %s to %q in namespace %s: %w", s.Key, s.Value, n.name, err)
 			}
@@ -51,16 +57,56 @@ func (n *NS) ReadFile(path string) ([]byte, error) {
 	return b, err
 }
 
-func sysctlPath(key string) string {
+// settingsWriter writes settings of the namespace that its thread is in. It keeps the directories net/ipv4 and net/ipv6 open:
+// finding them is what costs.
+type settingsWriter struct {
+	proc *proc
+	dirs []settingsDir
+}
+
+type settingsDir struct {
+	path string
+	fd   int
+}
+
+func (w *settingsWriter) write(s Setting) error {
+	dir, file := splitKey(s.Key)
+	i := slices.IndexFunc(w.dirs, func(d settingsDir) bool { return d.path == dir })
+	if i < 0 {
+		fd, err := w.proc.dir(dir)
+		if err != nil {
+			return err
+		}
+		i = len(w.dirs)
+		w.dirs = append(w.dirs, settingsDir{dir, fd})
+	}
+	return writeFile(w.dirs[i].fd, file, s.Value)
+}
+
+func (w *settingsWriter) close() {
+	for _, d := range w.dirs {
+		unix.Close(d.fd)
+	}
+}
+
+// splitKey makes a path below /proc/sys of a key, and cuts it behind its second word.
+func splitKey(key string) (dir, file string) {
 	if !strings.Contains(key, "/") {
 		key = strings.ReplaceAll(key, ".", "/")
 	}
-	return "/proc/sys/" + key
+	cut := strings.IndexByte(key, '/')
+	if second := strings.IndexByte(key[cut+1:], '/'); second >= 0 {
+		cut += 1 + second
+	}
+	if cut < 0 {
+		return ".", key
+	}
+	return key[:cut], key[cut+1:]
 }
 
-// writeFile is os.WriteFile without its poller and without creating: a node takes some thirty settings.
-func writeFile(path, value string) error {
-	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+// writeFile writes a file that is there.
+func writeFile(dir int, path, value string) error {
+	fd, err := unix.Openat(dir, path, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,13 @@ type Guard interface {
 	Touched(ctx context.Context) (bool, error)
 }
 
+// Meter is optional to a Backend that counts what it tells the kernel. It may be asked at any time, by anybody, at no cost.
+type Meter interface {
+	// Sent is how much has been put in force since the backend was opened: bytes, as they went to the kernel, and
+	// transactions. What the kernel did not take is not counted.
+	Sent() (bytes, transactions uint64)
+}
+
 // Cleaner removes connection-tracking entries that would keep a client on an endpoint that is gone. It works beside a
 // Backend and after it: entries are removed once the new rules are in force (kubernetes/kubernetes #104151).
 type Cleaner interface {

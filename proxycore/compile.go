@@ -12,10 +12,9 @@ import (
 
 // Config is what the proxy of a node is told. Settings are the administrator's, Mode is what the backend can do.
 type Config struct {
-	Node         string // required: the node's name
-	Settings     cluster.Settings
-	Mode         cluster.Mode
-	ServiceCIDRs []netip.Prefix // optional: where ClusterIPs are given out from
+	Node     string // required: the node's name
+	Settings cluster.Settings
+	Mode     cluster.Mode
 }
 
 // NodeView is what Compile must know of the node. A changed view recompiles every Service, so it holds no more of the Node
@@ -32,14 +31,14 @@ func (v NodeView) Equal(o NodeView) bool {
 	return v.Name == o.Name && v.Zone == o.Zone && slices.Equal(v.Primary, o.Primary) && slices.Equal(v.NodePorts, o.NodePorts)
 }
 
-// CompileNode says what the node must do whatever the Services are. Pure. A node that the cluster does not have (yet) has
-// no addresses and no pods.
-func CompileNode(n *cluster.Node, cfg Config) (NodeRules, NodeView) {
+// CompileNode says what the node must do whatever the Services are, whose ClusterIPs are given out from these ranges. Pure. A
+// node that the cluster does not have (yet) has no addresses and no pods.
+func CompileNode(n *cluster.Node, ranges []netip.Prefix, cfg Config) (NodeRules, NodeView) {
 	if n == nil {
 		n = &cluster.Node{Object: &corev1.Node{}}
 	}
 	s := cfg.Settings
-	rules := NodeRules{MasqueradeAll: s.MasqueradeAll, ServiceCIDRs: sortedPrefixes(cfg.ServiceCIDRs), Localhost: s.LocalhostNodePorts(cfg.Mode)}
+	rules := NodeRules{MasqueradeAll: s.MasqueradeAll, ServiceCIDRs: sortedPrefixes(ranges), Localhost: s.LocalhostNodePorts(cfg.Mode)}
 	switch s.DetectLocalMode {
 	case cluster.DetectNodeCIDR, "":
 		rules.Pods = sortedPrefixes(n.PodCIDRs)

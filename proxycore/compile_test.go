@@ -187,7 +187,7 @@ func TestCompileNode(t *testing.T) {
 		{"None (SRC-5)", cluster.Settings{DetectLocalMode: cluster.DetectNone}, cluster.Mode{}, "[] ", "[192.168.7.1 fd00::1]", "berlin"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rules, view := CompileNode(node, Config{Node: "n1", Settings: tt.s, Mode: tt.m})
+			rules, view := CompileNode(node, nil, Config{Node: "n1", Settings: tt.s, Mode: tt.m})
 			got := []string{fmt.Sprint(rules.Pods, " ", rules.PodInterface), fmt.Sprint(view.NodePorts), view.Zone}
 			if d := cmp.Diff(got, []string{tt.pods, tt.at, tt.zoneOf}); d != "" {
 				t.Errorf("(-got +want):\n%s", d)

@@ -39,7 +39,7 @@ func New(cfg Config, backend Backend, cleaner Cleaner, observers ...Observer) *P
 // a cost of O(changes · log N). When it returns nil every new flow follows the state, and no UDP flow is held on an
 // endpoint that is gone. After an error the next Apply reconciles everything, also with an unchanged state.
 func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
-	rules, view := CompileNode(s.Node(p.cfg.Node), p.cfg)
+	rules, view := CompileNode(s.Node(p.cfg.Node), s.ServiceCIDRs(), p.cfg)
 	changes, before := cluster.Changes(p.last, s, !view.Equal(p.view)), map[FrontKey]*Route{}
 	p.watch.queued(s.Node(p.cfg.Node), changes)
 	if p.last == nil {

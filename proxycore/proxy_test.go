@@ -138,7 +138,7 @@ func TestCompileFronts(t *testing.T) {
 	}
 	node := (&cluster.Snapshot{}).WithNode(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "n1"}, Status: corev1.NodeStatus{Addresses: []corev1.NodeAddress{
 		{Type: corev1.NodeInternalIP, Address: "192.168.50.1"}, {Type: corev1.NodeInternalIP, Address: "fd00::1"}, {Type: corev1.NodeHostName, Address: "n1"}}}}).Node("n1")
-	_, view := CompileNode(node, Config{Node: "n1", Settings: cluster.Settings{DetectLocalMode: cluster.DetectClusterCIDR, ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
+	_, view := CompileNode(node, nil, Config{Node: "n1", Settings: cluster.Settings{DetectLocalMode: cluster.DetectClusterCIDR, ClusterCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}})
 	var got []string
 	for i, line := range lines(Compile(s.Service(key), all, view)) {
 		r := Compile(s.Service(key), all, view)[i]

@@ -14,7 +14,7 @@ import (
 // arrows is who may import whom, without tests: the drawing of the house. An arrow that is not here fails the test, and so
 // does one that is here and not in the code.
 var arrows = map[string]string{
-	"sim": "nsnet nsnet/sandbox proxycore/mutant reports reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
+	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/change reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/bench/datapath sim/bench/labs sim/bench/load sim/bench/rulesync sim/engine sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
 
 	"sim/engine":            "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
 	"sim/behaviours":        "reports/verdict sim/engine sim/oracle sim/scenario sim/world",
@@ -27,11 +27,14 @@ var arrows = map[string]string{
 	"sim/stat":              "",
 	"sim/lab":               "nsnet nsnet/sctp nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
 	"sim/evidence":          "nsnet nsnet/capture nsnet/counters nsnet/fib nsnet/nflog nsnet/nftrace nsnet/packet nsnet/rules proxycore/conntrack sim/lab sim/world", // watches and judges nothing
+	"sim/bench/labs":        "nsnet nsnet/wire proxycore/cluster reports/measure sim/lab sim/oracle sim/proxies sim/world",
 	"sim/bench/load":        "proxycore/cluster",
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
+	"sim/bench/datapath":    "nsnet reports/measure sim/bench/load sim/bench/rig sim/proxies",
+	"sim/bench/rulesync":    "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
 	"sim/known":             "reports/verdict",
 	"sim/kubeapi":           "proxycore/cluster",
-	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables sim/control sim/kubeapi sim/lab sim/world",
+	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables proxycore/reflector sim/kubeapi sim/lab sim/world",
 
 	"proxycore":                   "proxycore/cluster",
 	"proxycore/cluster":           "",
@@ -44,6 +47,7 @@ var arrows = map[string]string{
 	"proxycore/health":            "proxycore proxycore/cluster",
 	"proxycore/metrics":           "proxycore",
 	"proxycore/mutant":            "proxycore proxycore/cluster",
+	"proxycore/reflector":         "proxycore/cluster", // it feeds whoever takes states
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
 	"nsnet":          "",
@@ -60,6 +64,7 @@ var arrows = map[string]string{
 	"nsnet/nstest":   "nsnet nsnet/sandbox",
 
 	"reports":         "reports/verdict",
+	"reports/change":  "reports/figures reports/measure",
 	"reports/figures": "reports/measure",
 	"reports/measure": "",
 	"reports/verdict": "",
@@ -73,7 +78,7 @@ var shut = []struct {
 	why   string
 }{
 	{regexp.MustCompile(`^k8s\.io/client-go`), nil, "tens of megabytes, and the lab has no cluster"},
-	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/health", "proxycore/mutant"}, "backends and wires know no API objects"},
+	{regexp.MustCompile(`^k8s\.io/api`), []string{"sim", "proxycore", "proxycore/cluster", "proxycore/health", "proxycore/mutant", "proxycore/reflector"}, "backends and wires know no API objects"},
 	{regexp.MustCompile(`^github\.com/vishvananda/netns`), []string{"nsnet"}, "threads move in nsnet only"},
 }
 

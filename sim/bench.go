@@ -12,7 +12,11 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
+		benchSyncCommand(),
+		benchDatapathCommand(),
+		benchLabCommand(),
 		benchShowCommand(),
+		benchCompareCommand(),
 	} {
 		sub.PreRunE = fromEnvironment
 		c.AddCommand(sub)

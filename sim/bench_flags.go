@@ -21,10 +21,10 @@ import (
 
 // benchFlags are what all benchmarks take.
 type benchFlags struct {
-	format            string
-	jsonFile, csvFile string
-	seed              uint64
-	quiet             bool
+	format                      string
+	jsonFile, csvFile, htmlFile string
+	seed                        uint64
+	quiet                       bool
 
 	all      *pflag.FlagSet
 	began    time.Time
@@ -37,6 +37,7 @@ func (f *benchFlags) flags(c *cobra.Command) {
 	fl.VarP(choice{&f.format, figures.Formats}, "output", "o", "format on standard output: "+strings.Join(figures.Formats, ", "))
 	fl.StringVar(&f.jsonFile, "json-file", "", "also write all samples as JSON to this file")
 	fl.StringVar(&f.csvFile, "csv-file", "", "also write all samples as CSV to this file")
+	fl.StringVar(&f.htmlFile, "html-file", "", "also write a page with plots to this file")
 	fl.Uint64Var(&f.seed, "seed", 0, "seed of the order in which things are measured (default: from the clock; it is in the results)")
 	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress on standard error")
 	complete(c, "output", figures.Formats)
@@ -44,7 +45,7 @@ func (f *benchFlags) flags(c *cobra.Command) {
 
 // files are those that results go to, by their flags.
 func (f *benchFlags) files() []benchFile {
-	all := []benchFile{{"json-file", f.jsonFile, "json"}, {"csv-file", f.csvFile, "csv"}}
+	all := []benchFile{{"json-file", f.jsonFile, "json"}, {"csv-file", f.csvFile, "csv"}, {"html-file", f.htmlFile, "html"}}
 	return slices.DeleteFunc(all, func(b benchFile) bool { return b.path == "" })
 }
 

@@ -15,9 +15,9 @@ func benchShowCommand() *cobra.Command {
 	format := "table"
 	c := &cobra.Command{
 		Use:     "show RUN.json",
-		Short:   "Show stored results of a benchmark as a table, JSON or CSV",
+		Short:   "Show stored results of a benchmark as a table, a page with plots, or CSV",
 		Long:    `Show the results that a benchmark has written with --json-file or -o json. "-" reads standard input.`,
-		Example: `  svclab bench show sync.json -o csv > sync.csv`,
+		Example: `  svclab bench show sync.json -o html > sync.html`,
 		Args:    oneFile,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, err := readRun(args[0])

@@ -101,7 +101,7 @@ func listCommand() *cobra.Command {
 	})
 	list("proxies", "The proxies, as --proxy takes them", func() (*listing, error) {
 		l := &listing{head: []string{"name", "needs", "about"}}
-		for _, p := range slices.Concat(proxies.All, proxies.KubeProxies) {
+		for _, p := range slices.Concat(proxies.All, proxies.Processes, proxies.KubeProxies) {
 			l.add(p.Name, words(p.Powers), p.About)
 		}
 		l.add("exec:PROFILE.yaml", words(nil), "any other program, run as the file says")
@@ -163,7 +163,7 @@ it, which is tried now. The columns of the proxies say how the scenarios that ju
 				return err
 			}
 			var columns []string
-			for _, p := range slices.Concat(proxies.All, proxies.KubeProxies) {
+			for _, p := range slices.Concat(proxies.All, proxies.Processes, proxies.KubeProxies) {
 				columns = append(columns, p.Name)
 			}
 			t.Report = report

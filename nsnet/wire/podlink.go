@@ -6,7 +6,7 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"svclab/nsnet"
 )
@@ -52,58 +52,42 @@ func podLink(node, pod *nsnet.NS, o PodLinkOptions) error {
 	if !first.IsValid() || o.V4.IsValid() && !o.V4.Is4() || o.V6.IsValid() && !o.V6.Is6() {
 		return errors.New("V4 or V6, or both, must be an address of that family")
 	}
-	mac := PodMAC(first)
-	nodeIndex, podIndex, err := veth(End{NS: node, Name: o.NodeDev, MAC: nodeMAC}, End{NS: pod, Name: o.PodDev, MAC: mac}, 0)
-	if err != nil {
-		return err
-	}
-	atNode, err := node.Netlink()
-	if err != nil {
-		return err
-	}
-	atPod, err := pod.Netlink()
-	if err != nil {
-		return err
-	}
-	for _, l := range []leg{
-		{o.V4, gatewayV4, mac, atNode, nodeIndex, atPod, podIndex},
-		{o.V6, gatewayV6, mac, atNode, nodeIndex, atPod, podIndex},
-	} {
-		if !l.addr.IsValid() {
-			continue
-		}
-		if err := l.connect(); err != nil {
-			return err
-		}
-	}
-	return nil
+	legs := o.legs(PodMAC(first))
+	return fullVeth{
+		a: End{NS: node, Name: o.NodeDev, MAC: nodeMAC}, b: End{NS: pod, Name: o.PodDev, MAC: PodMAC(first)},
+		atA: func(q *batch, index int) error {
+			for _, l := range legs {
+				q.neighbor(index, l.addr, l.mac)
+				if err := q.route(index, RouteSpec{Dst: host(l.addr), Dev: o.NodeDev}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		atB: func(q *batch, index int) error {
+			for _, l := range legs {
+				q.addr(index, host(l.addr), unix.NLM_F_EXCL)
+				q.neighbor(index, l.gateway, nodeMAC)
+				if err := q.route(index, RouteSpec{Via: l.gateway, Dev: o.PodDev}); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}.make()
 }
 
 // leg is one family's half of a pod's wire.
 type leg struct {
 	addr, gateway netip.Addr
 	mac           net.HardwareAddr
-	node          *netlink.Handle
-	nodeIndex     int
-	pod           *netlink.Handle
-	podIndex      int
 }
 
-func (l leg) connect() error {
-	if err := addAddr(l.pod, l.podIndex, host(l.addr)); err != nil {
-		return fmt.Errorf("add address %s: %w", l.addr, err)
+func (o PodLinkOptions) legs(mac net.HardwareAddr) (legs []leg) {
+	for _, l := range []leg{{o.V4, gatewayV4, mac}, {o.V6, gatewayV6, mac}} {
+		if l.addr.IsValid() {
+			legs = append(legs, l)
+		}
 	}
-	if err := setNeighbor(l.pod, l.podIndex, l.gateway, nodeMAC); err != nil {
-		return fmt.Errorf("set neighbour %s: %w", l.gateway, err)
-	}
-	if err := setRoute(l.pod, l.podIndex, RouteSpec{Via: l.gateway}); err != nil {
-		return fmt.Errorf("set default route via %s: %w", l.gateway, err)
-	}
-	if err := setNeighbor(l.node, l.nodeIndex, l.addr, l.mac); err != nil {
-		return fmt.Errorf("set neighbour %s: %w", l.addr, err)
-	}
-	if err := setRoute(l.node, l.nodeIndex, RouteSpec{Dst: host(l.addr)}); err != nil {
-		return fmt.Errorf("set route to %s: %w", l.addr, err)
-	}
-	return nil
+	return legs
 }

@@ -7,9 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"svclab/nsnet"
 )
 
@@ -18,55 +15,49 @@ import (
 // addrconf_dad_work), and until then packets are dropped without a word: on a busy machine for some hundred milliseconds.
 // TCP hides that behind a retransmission, a lone datagram is lost.
 func Ready(ctx context.Context, ns *nsnet.NS, dev string, addrs ...netip.Addr) error {
-	h, err := ns.Netlink()
-	if err != nil {
-		return err
-	}
-	for what := range unready(h, dev, addrs) {
-		for began := time.Now(); ; {
-			ok, err := what.done()
-			if err != nil {
-				return fmt.Errorf("wait for %s in namespace %s: %w", what.name, ns.Name(), err)
-			}
-			if ok {
-				break
-			}
-			if time.Since(began) > patience {
-				return fmt.Errorf("wait for %s in namespace %s: not there after %s", what.name, ns.Name(), patience)
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(time.Millisecond):
-			}
+	for began := time.Now(); ; {
+		waits, err := pending(ns, dev, addrs)
+		if err != nil {
+			return fmt.Errorf("wait for device %s in namespace %s: %w", dev, ns.Name(), err)
+		}
+		if waits == "" {
+			return nil
+		}
+		if time.Since(began) > patience {
+			return fmt.Errorf("wait for %s in namespace %s: not there after %s", waits, ns.Name(), patience)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
 		}
 	}
-	return nil
 }
 
 // patience is far longer than the kernel takes.
 const patience = 30 * time.Second
 
-type condition struct {
-	name string
-	done func() (bool, error)
-}
-
-func unready(h *netlink.Handle, dev string, addrs []netip.Addr) func(yield func(condition) bool) {
-	return func(yield func(condition) bool) {
-		if !yield(condition{"device " + dev, func() (bool, error) {
-			link, err := h.LinkByName(dev)
-			return err == nil && link.Attrs().OperState == netlink.OperUp, err
-		}}) {
-			return
-		}
-		for _, a := range addrs {
-			if !yield(condition{"address " + a.String(), func() (bool, error) {
-				routes, err := h.RouteGet(a.AsSlice())
-				return err == nil && slices.ContainsFunc(routes, func(r netlink.Route) bool { return r.Type == unix.RTN_LOCAL }), nil
-			}}) {
-				return
-			}
-		}
+// pending names the first thing that is not ready, or nothing. It asks for all of them at once.
+func pending(ns *nsnet.NS, dev string, addrs []netip.Addr) (what string, err error) {
+	var q batch
+	q.askLinkNamed(dev)
+	for _, a := range addrs {
+		q.askWay(a)
+	}
+	done, found := make([]bool, 1+len(addrs)), false
+	err = q.do(ns, func(i int, kind uint16, content []byte) {
+		found = found || i == 0
+		done[i] = i == 0 && isUp(kind, content) || i > 0 && isLocal(kind, content)
+	})
+	if err != nil && !found {
+		return "", err // else it is that there is no way to an address, which is then not there
+	}
+	switch i := slices.Index(done, false); {
+	case i < 0:
+		return "", nil
+	case i == 0:
+		return "device " + dev, nil
+	default:
+		return "address " + addrs[i-1].String(), nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -40,41 +41,47 @@ func (r RouteSpec) String() string {
 }
 
 // Route sets a route; one to the same destination in the same table is replaced.
-func Route(ns *nsnet.NS, r RouteSpec) error {
-	h, index, err := device(ns, r.Dev)
-	if err == nil {
-		err = setRoute(h, index, r)
-	}
-	if err != nil {
-		return fmt.Errorf("set route %s in namespace %s: %w", r, ns.Name(), err)
+func Route(ns *nsnet.NS, r RouteSpec) error { return Routes(ns, r) }
+
+// Routes sets several, up to the first error. They go to the kernel many at a time: a node of a large cluster has a handful for
+// each of the others.
+func Routes(ns *nsnet.NS, routes ...RouteSpec) error {
+	index := map[string]int{} // of a device
+	for some := range slices.Chunk(routes, 256) {
+		var q batch
+		for _, r := range some {
+			i, known := index[r.Dev]
+			if !known {
+				var err error
+				if _, i, err = device(ns, r.Dev); err != nil {
+					return fmt.Errorf("set route %s in namespace %s: %w", r, ns.Name(), err)
+				}
+				index[r.Dev] = i
+			}
+			if err := q.route(i, r); err != nil {
+				return fmt.Errorf("set route %s in namespace %s: %w", r, ns.Name(), err)
+			}
+		}
+		if err := q.do(ns, nil); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 var errNoFamily = errors.New("neither Dst nor Via nor Source says which family")
 
-func setRoute(h *netlink.Handle, index int, r RouteSpec) error {
-	dst := r.Dst
-	if !dst.IsValid() {
-		switch {
-		case r.Via.Is4(), r.Source.Is4():
-			dst = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		case r.Via.IsValid(), r.Source.IsValid():
-			dst = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		default:
-			return errNoFamily
-		}
+// destination is Dst, or the default route of the family that the others are of.
+func (r RouteSpec) destination() (netip.Prefix, error) {
+	switch {
+	case r.Dst.IsValid():
+		return r.Dst.Masked(), nil
+	case r.Via.Is4(), r.Source.Is4():
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0), nil
+	case r.Via.IsValid(), r.Source.IsValid():
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0), nil
 	}
-	route := &netlink.Route{
-		LinkIndex: index, Family: family(dst.Addr()), Dst: ipNet(dst.Masked()), Table: r.Table,
-		Src: r.Source.AsSlice(), Gw: r.Via.AsSlice(),
-	}
-	if r.Via.IsValid() {
-		route.Flags = int(netlink.FLAG_ONLINK)
-	} else {
-		route.Scope = netlink.SCOPE_LINK
-	}
-	return h.RouteReplace(route)
+	return netip.Prefix{}, errNoFamily
 }
 
 // Rule sends packets with a mark (SO_MARK, nftables) to a routing table. The family is unix.AF_INET or AF_INET6.

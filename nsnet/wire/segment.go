@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"svclab/nsnet"
 )
 
@@ -61,19 +63,14 @@ func (s *Segment) AttachPort(ns *nsnet.NS, dev string) (port string, err error) 
 	s.mu.Unlock()
 	port = fmt.Sprintf("port%d", n)
 	mac := net.HardwareAddr{0x0a, 0x59, 0, 0, byte(n >> 8), byte(n)}
-	_, index, err := veth(End{NS: s.ns, Name: port, MTU: s.mtu}, End{NS: ns, Name: dev, MAC: mac, MTU: s.mtu}, s.bridge)
-	if err != nil {
-		return "", err
-	}
-	h, err := ns.Netlink()
-	if err == nil {
-		// Replace, since the kernel has given the very same one where HostSysctls was not called.
-		err = h.AddrReplace(at(index), nodad(netip.PrefixFrom(linkLocal(mac), 64)))
-	}
-	if err != nil {
-		return "", fmt.Errorf("add link-local address to %s in namespace %s: %w", dev, ns.Name(), err)
-	}
-	return port, nil
+	return port, fullVeth{
+		a: End{NS: s.ns, Name: port, MTU: s.mtu}, b: End{NS: ns, Name: dev, MAC: mac, MTU: s.mtu}, master: s.bridge,
+		atB: func(q *batch, index int) error {
+			// Replace, since the kernel has given the very same one where HostSysctls was not called.
+			q.addr(index, netip.PrefixFrom(linkLocal(mac), 64), unix.NLM_F_REPLACE)
+			return nil
+		},
+	}.make()
 }
 
 // linkLocal is the address that the kernel itself would derive (RFC 4291, appendix A).

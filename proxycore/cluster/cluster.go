@@ -60,6 +60,8 @@ type Snapshot struct {
 	count    int               // of groups with a Service
 	nodes    tree[*Node]       // by a Key without namespace
 	pods     tree[*corev1.Pod] // no proxy acts on them; an API server shows them
+
+	serviceCIDRs []netip.Prefix
 }
 
 // group is a Service, nil when there is none, and the EndpointSlices that name it, by name: whoever asks for the one needs
@@ -116,6 +118,12 @@ func (s *Snapshot) clone() *Snapshot {
 
 // WithService returns the state with the Service added or replaced.
 func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
+	v := serviceOf(o)
+	was := s.group(v.Key)
+	return s.put(v.Key, was, group{v, was.slices})
+}
+
+func serviceOf(o *corev1.Service) *Service {
 	v := &Service{Key: Key{o.Namespace, o.Name}, Object: o}
 	texts := o.Spec.ClusterIPs
 	if len(texts) == 0 && o.Spec.ClusterIP != "" {
@@ -126,8 +134,7 @@ func (s *Snapshot) WithService(o *corev1.Service) *Snapshot {
 			v.ClusterIPs = append(v.ClusterIPs, a)
 		}
 	}
-	was := s.group(v.Key)
-	return s.put(v.Key, was, group{v, was.slices})
+	return v
 }
 
 // WithoutService returns the state without the Service; its slices stay, as in the API.
@@ -139,22 +146,27 @@ func (s *Snapshot) WithoutService(k Key) *Snapshot {
 // WithSlice returns the state with the EndpointSlice added or replaced. A slice whose label names another Service than
 // before must be removed under its old Service first.
 func (s *Snapshot) WithSlice(o *discoveryv1.EndpointSlice) *Snapshot {
+	v := sliceOf(o)
+	was := s.group(v.Service)
+	at, found := named(was.slices, v.Name)
+	list := make([]*Slice, 0, len(was.slices)+btoi(!found))
+	list = append(append(list, was.slices[:at]...), v)
+	return s.put(v.Service, was, group{was.service, append(list, was.slices[at+btoi(found):]...)})
+}
+
+func sliceOf(o *discoveryv1.EndpointSlice) *Slice {
 	v := &Slice{
 		Key:       Key{o.Namespace, o.Name},
 		Service:   Key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]},
 		Object:    o,
 		Addresses: make([]netip.Addr, len(o.Endpoints)),
 	}
-	for i, e := range o.Endpoints {
-		if len(e.Addresses) > 0 {
+	for i := range o.Endpoints {
+		if e := &o.Endpoints[i]; len(e.Addresses) > 0 {
 			v.Addresses[i], _ = ParseAddr(e.Addresses[0])
 		}
 	}
-	was := s.group(v.Service)
-	at, found := named(was.slices, v.Name)
-	list := make([]*Slice, 0, len(was.slices)+btoi(!found))
-	list = append(append(list, was.slices[:at]...), v)
-	return s.put(v.Service, was, group{was.service, append(list, was.slices[at+btoi(found):]...)})
+	return v
 }
 
 // WithoutSlice returns the state without the EndpointSlice of that Service.
@@ -194,6 +206,22 @@ func (s *Snapshot) WithoutNode(name string) *Snapshot {
 	c := s.clone()
 	c.nodes = c.nodes.drop(Key{Name: name})
 	return c
+}
+
+// WithServiceCIDRs returns the state in which cluster IPs are given out from these ranges (networking.k8s.io/v1 ServiceCIDRs),
+// instead of those before.
+func (s *Snapshot) WithServiceCIDRs(ranges ...netip.Prefix) *Snapshot {
+	c := s.clone()
+	c.serviceCIDRs = ranges
+	return c
+}
+
+// ServiceCIDRs are where cluster IPs are given out from; nil: the cluster does not say. They must not be changed.
+func (s *Snapshot) ServiceCIDRs() []netip.Prefix {
+	if s == nil {
+		return nil
+	}
+	return s.serviceCIDRs
 }
 
 // WithPod returns the state with the Pod added or replaced.

@@ -1,6 +1,9 @@
 package cluster
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // tree is a persistent map ordered by Key. Two trees with the same keys have the same shape (a treap whose priorities are
 // hashes of the keys), and trees made from one another share what did not change: so diff costs
@@ -127,6 +130,39 @@ func (b *branch[V]) drop(key Key) *branch[V] {
 
 func (b *branch[V]) walk(yield func(Key, V) bool) bool {
 	return b == nil || b.left.walk(yield) && yield(b.key, b.val) && b.right.walk(yield)
+}
+
+// build makes the tree of branches that have no neighbours yet, each with a key of its own: the same as so many puts, in O(N)
+// where they are ordered, else in O(N · log N).
+func build[V comparable](all []*branch[V]) tree[V] {
+	order := func(a, b *branch[V]) int { return a.key.Compare(b.key) }
+	if !slices.IsSortedFunc(all, order) {
+		slices.SortFunc(all, order)
+	}
+	var edge []*branch[V] // from the root along the right
+	for _, b := range all {
+		for len(edge) > 0 && !edge[len(edge)-1].above(b.rank, b.key) {
+			b.left = edge[len(edge)-1]
+			edge = edge[:len(edge)-1]
+		}
+		if len(edge) > 0 {
+			edge[len(edge)-1].right = b
+		}
+		edge = append(edge, b)
+	}
+	if len(edge) == 0 {
+		return tree[V]{}
+	}
+	edge[0].measure()
+	return tree[V]{edge[0]}
+}
+
+func (b *branch[V]) measure() int {
+	if b == nil {
+		return 0
+	}
+	b.size = b.left.measure() + b.right.measure() + 1
+	return b.size
 }
 
 func (t tree[V]) put(key Key, val V) tree[V] { return tree[V]{t.root.put(key, rank(key), val)} }

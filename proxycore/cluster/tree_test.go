@@ -99,3 +99,32 @@ func depth(b *branch[int]) int {
 	}
 	return 1 + max(depth(b.left), depth(b.right))
 }
+
+// A tree that is built at once is the one that is made step by step, also of pairs in no order.
+func TestBuild(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, n := range []int{0, 1, 2, 3, 100, 5000} {
+		for _, ordered := range []bool{true, false} {
+			var all []*branch[int]
+			var want tree[int]
+			for i := range n {
+				k := Key{"ns", fmt.Sprintf("svc-%05d", i)}
+				all = append(all, &branch[int]{key: k, rank: rank(k), val: i})
+				want = want.put(k, i)
+			}
+			if !ordered {
+				rng.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+			}
+			if got := build(all); !same(got.root, want.root) {
+				t.Errorf("%d pairs, ordered %v: not the same tree", n, ordered)
+			}
+		}
+	}
+}
+
+func same(a, b *branch[int]) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.key == b.key && a.val == b.val && a.size == b.size && same(a.left, b.left) && same(a.right, b.right)
+}

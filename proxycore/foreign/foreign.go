@@ -197,7 +197,20 @@ func (p *Proxy) Alive() error {
 func (p *Proxy) Check(context.Context) error { return p.Alive() }
 
 // HasBarrier reports whether Barrier can tell.
-func (p *Proxy) HasBarrier() bool { return p.options.Profile.Barrier == BarrierKubeProxy }
+func (p *Proxy) HasBarrier() bool { return p.options.Profile.Barrier != "" }
+
+// PID is the number of the process that runs; 0 before the first Apply.
+func (p *Proxy) PID() int {
+	if p.process == nil {
+		return 0
+	}
+	return p.process.cmd.Process.Pid
+}
+
+// Metrics is the text that the proxy answers at {{.Metrics}}, as of now.
+func (p *Proxy) Metrics(ctx context.Context) (string, error) {
+	return p.metrics.get(ctx, "http://"+p.options.Node.Metrics.String()+"/metrics")
+}
 
 // Barrier returns when the last state is in force, as far as the proxy's metrics tell.
 func (p *Proxy) Barrier(ctx context.Context) error {
@@ -206,30 +219,42 @@ func (p *Proxy) Barrier(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	url := "http://" + p.options.Node.Metrics.String() + "/metrics"
+	settled := p.settled
+	if p.options.Profile.Barrier == BarrierFeed {
+		settled = p.fed
+	}
 	for {
 		if err := p.Alive(); err != nil {
 			return err
 		}
-		services, all := p.options.Feed.Handed(kubeProxyAgent, "services")
-		slices, allSlices := p.options.Feed.Handed(kubeProxyAgent, "endpointslices")
-		text, err := p.metrics.get(ctx, url)
-		if err == nil {
-			p.remember(text)
-			err = p.metrics.read(text)
-		}
-		if err == nil && all && allSlices && p.metrics.settled(services, slices) {
+		what := settled(ctx)
+		if what == "" {
 			return nil
 		}
 		if ctx.Err() != nil {
-			if errors.Is(err, ctx.Err()) {
-				err = nil // our own patience
-			}
 			return fmt.Errorf("%s on node %s has not put the state in force within %s (%s); it said last:\n%s",
-				p.options.Profile.Name, p.options.Node.Name, patience, p.metrics.what(services, slices, all && allSlices, err), p.process.log.last(lastLines))
+				p.options.Profile.Name, p.options.Node.Name, patience, what, p.process.log.last(lastLines))
 		}
 		_ = pause(ctx)
 	}
+}
+
+// settled says by kube-proxy's metrics what is missing until the last state is in force; empty: nothing.
+func (p *Proxy) settled(ctx context.Context) string {
+	services, all := p.options.Feed.Handed(p.options.Profile.agent(), "services")
+	slices, allSlices := p.options.Feed.Handed(p.options.Profile.agent(), "endpointslices")
+	text, err := p.Metrics(ctx)
+	if err == nil {
+		p.remember(text)
+		err = p.metrics.read(text)
+	}
+	if err == nil && all && allSlices && p.metrics.settled(services, slices) {
+		return ""
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = nil // our own patience
+	}
+	return p.metrics.what(services, slices, all && allSlices, err)
 }
 
 func (p *Proxy) remember(text string) {

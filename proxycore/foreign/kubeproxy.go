@@ -13,7 +13,7 @@ import (
 	"svclab/proxycore/cluster"
 )
 
-// kubeProxyAgent is the product that kube-proxy names in its requests.
+// kubeProxyAgent is the product that kube-proxy names in its requests, and those who have its metrics.
 const kubeProxyAgent = "kube-proxy"
 
 // KubeProxy says which kube-proxy to run and how.

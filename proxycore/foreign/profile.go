@@ -19,7 +19,8 @@ type Profile struct {
 	Env     map[string]string // beside the environment of svclab itself
 	Files   map[string]string // written into a folder of its own, {{.Dir}}, before it starts; "kubeconfig" is there anyway
 	Ready   string            // a URL on the node that answers 200 when the proxy is ready; empty: when it runs
-	Barrier string            // BarrierKubeProxy, or empty: it cannot tell when a state is in force
+	Barrier string            // BarrierKubeProxy, BarrierFeed, or empty: it cannot tell when a state is in force
+	Agent   string            // with a barrier: the product that it names in its requests; empty: kube-proxy
 	Cleanup []string          // a command that removes its rules when the lab is taken down; empty: none
 
 	Between time.Duration // BarrierKubeProxy: a sync begins no sooner after another (minSyncPeriod)
@@ -51,8 +52,20 @@ func rules(s *cluster.Snapshot) (n int) {
 	return n
 }
 
-// BarrierKubeProxy reads kube-proxy's metrics at {{.Metrics}}.
-const BarrierKubeProxy = "kube-proxy"
+// The barriers read metrics at {{.Metrics}}. BarrierKubeProxy reads kube-proxy's. BarrierFeed reads svclab's own, which say how
+// many objects and events of each resource are in force: it needs no clock and no second reading.
+const (
+	BarrierKubeProxy = "kube-proxy"
+	BarrierFeed      = "feed"
+)
+
+// agent is whom the API server has handed what.
+func (p Profile) agent() string {
+	if p.Agent != "" {
+		return p.Agent
+	}
+	return kubeProxyAgent
+}
 
 // Node is what a profile's templates may say.
 type Node struct {

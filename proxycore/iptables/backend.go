@@ -191,9 +191,9 @@ func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
 		if it.front != f || it.table != nat {
 			continue
 		}
-		rules, chain, first := []string{it.text}, it.chain, ""
+		rules, chain, first := []string{it.text}, s.trees[it.place].chainOf(it.key), ""
 		if it.to != "" {
-			rules, chain, first = l.bodies[place{nat, it.to}].rules, it.to, "chain "+it.chain+" leads to "
+			rules, chain, first = l.bodies[place{nat, it.to}].rules, it.to, "chain "+chain+" leads to "
 		}
 		for _, rule := range slices.Backward(rules) { // the last: the one that chooses, not the one that remembers
 			if strings.HasSuffix(rule, end) {

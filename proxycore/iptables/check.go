@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"svclab/proxycore"
 )
@@ -97,11 +98,12 @@ func (k *kernel) checkChains(report reporter) {
 // halves are the clients whom the rules of a set concern.
 func halves(p place) []string {
 	const insiders, others = "pods and the node", "others"
-	switch {
+	s, ok := setOf(p)
+	switch p = s.place; {
+	case !ok || p == hairpinSet:
+		return nil
 	case p == place{mangle, top}:
 		return []string{"source ranges"}
-	case !isSet(p) || p.chain == post:
-		return nil
 	case p.chain == near:
 		return []string{insiders}
 	case p.chain == far:
@@ -110,8 +112,10 @@ func halves(p place) []string {
 	return []string{insiders, others}
 }
 
-// isBody: a chain of endpoints.
-func isBody(chain string) bool { return len(chain) == len(chainName(proxycore.Front{}, inside)) }
+// isBody: a chain of endpoints. A hash has no dash.
+func isBody(chain string) bool {
+	return len(chain) == len(chainName(proxycore.Front{}, inside)) && strings.Count(chain, "-") == 1
+}
 
 func (k *kernel) checkEndpoints(chain string, report reporter) {
 	var random []parsed
@@ -163,12 +167,7 @@ func certain(chance uint32) float64 {
 
 // checkAgainst compares with what the next change will assume. The rules that a restore would write are the difference.
 func (s *side) checkAgainst(k *kernel, report reporter) {
-	now := s.all()
-	for _, p := range sets {
-		if _, ok := k.chains[p]; !ok {
-			report("table %s: chain %s is missing", p.table, p.chain)
-		}
-	}
+	now, _ := s.all()
 	p := compare(k.layout(), now)
 	for _, units := range [][]unit{p.bar, p.reject, p.nat, p.respect, p.unbar} {
 		for _, u := range units {

@@ -66,12 +66,12 @@ type decided struct {
 func (k *kernel) fronts() map[proxycore.Front]string {
 	routes := map[proxycore.Front]*decided{}
 	ranges := map[proxycore.Front][]netip.Prefix{}
-	for _, p := range sets {
-		for _, text := range k.chains[p] {
-			r := parseRule(text)
+	for _, s := range sets {
+		p := s.place
+		for _, r := range k.reach(s) {
 			f := r.front()
 			switch {
-			case !f.Addr.IsValid() || p.chain == post:
+			case !f.Addr.IsValid() || p == hairpinSet:
 				continue
 			case p.table == mangle:
 				ranges[f] = k.ranges(r)

@@ -46,6 +46,12 @@ func compare(old, now layout) (p plan) {
 		}
 		return units[key]
 	}
+	for _, at := range slices.SortedFunc(maps.Keys(now.chains), place.compare) {
+		if !old.chains[at] {
+			list := p.first(at.table)
+			*list = append(*list, unit{":" + at.chain + " - [0:0]"})
+		}
+	}
 	for _, at := range slices.SortedFunc(maps.Keys(now.bodies), place.compare) {
 		b := now.bodies[at]
 		if was, ok := old.bodies[at]; ok && sameRules(was.rules, b.rules) {
@@ -63,29 +69,27 @@ func compare(old, now layout) (p plan) {
 			p.reject = append(p.reject, ops)
 		}
 	}
-	have := map[string][]int{} // what is there of each rule: indexes in old.items
-	key := func(it item) string { return it.table + " " + it.chain + " " + canon(it.text) }
-	for i, it := range old.items {
-		have[key(it)] = append(have[key(it)], i)
-	}
+	going, coming := difference(old.items, now.items)
+	moving := moves(going, coming)
 	barred := map[proxycore.Front]bool{}
-	var hairpins, stale []unit
 	for _, it := range now.items {
 		if it.table == mangle {
 			barred[it.front] = true
 		}
-		if k := key(it); len(have[k]) > 0 {
-			have[k] = have[k][1:]
-			continue
-		}
+	}
+	var hairpins, stale []unit
+	for _, it := range coming {
 		op := "-A " + it.chain + " " + it.text
 		switch {
+		case it.branch || moving[it.rule()]:
+			list := p.first(it.table)
+			*list = append(*list, unit{op})
 		case it.table == mangle:
 			u := in(&fronts, it.front)
 			u[0] = append(u[0], op)
 		case it.table == filter:
 			p.reject = append(p.reject, unit{op})
-		case it.chain == post:
+		case it.isHairpin():
 			hairpins = append(hairpins, unit{op})
 		default:
 			g, _ := home(it)
@@ -93,11 +97,15 @@ func compare(old, now layout) (p plan) {
 			u[0] = append(u[0], op)
 		}
 	}
-	for _, i := range slices.Sorted(rest(have)) {
-		it := old.items[i]
+	structure := map[string][]unit{}
+	for _, it := range going {
 		op := "-D " + it.chain + " " + it.text
 		g, ok := home(it)
 		switch {
+		case it.branch || moving[it.rule()]:
+			if !old.chains[it.place] || now.chains[it.place] { // else it goes with its chain
+				structure[it.table] = append(structure[it.table], unit{op})
+			}
 		case it.table == mangle && barred[it.front]:
 			u := in(&fronts, it.front)
 			u[1] = append(u[1], op)
@@ -105,7 +113,7 @@ func compare(old, now layout) (p plan) {
 			p.unbar = append(p.unbar, unit{op})
 		case it.table == filter:
 			p.respect = append(p.respect, unit{op})
-		case it.chain == post || !ok:
+		case it.isHairpin() || !ok:
 			stale = append(stale, unit{op})
 		default:
 			u := in(&services, g)
@@ -115,20 +123,92 @@ func compare(old, now layout) (p plan) {
 	for _, u := range fronts {
 		p.bar = append(p.bar, slices.Concat(u[0], u[1]))
 	}
-	p.nat = hairpins
+	p.nat = append(p.nat, hairpins...)
 	for _, u := range services {
 		p.nat = append(p.nat, slices.Concat(u[0], u[1]))
 	}
 	p.nat = append(p.nat, stale...)
+	for table, units := range structure {
+		list := p.last(table)
+		*list = append(*list, units...)
+	}
+	var gone []place
+	for at := range old.bodies {
+		if _, ok := now.bodies[at]; !ok {
+			gone = append(gone, at)
+		}
+	}
+	for at := range old.chains {
+		if !now.chains[at] {
+			gone = append(gone, at)
+		}
+	}
+	slices.SortFunc(gone, place.compare)
 	for _, op := range []string{"-F ", "-X "} { // a chain that goes may lead to another
-		for _, at := range slices.SortedFunc(maps.Keys(old.bodies), place.compare) {
-			if _, ok := now.bodies[at]; !ok {
-				list := p.last(at.table)
-				*list = append(*list, unit{op + at.chain})
-			}
+		for _, at := range gone {
+			list := p.last(at.table)
+			*list = append(*list, unit{op + at.chain})
 		}
 	}
 	return p
+}
+
+// difference is what is only there of old items, and only of new ones, each in its order.
+func difference(old, now []item) (going, coming []item) {
+	if len(old) == 0 {
+		return nil, now
+	}
+	have := map[string][]int{} // what is there of each rule: indexes in old
+	key := func(it item) string { return it.table + " " + it.chain + " " + canon(it.text) }
+	for i, it := range old {
+		have[key(it)] = append(have[key(it)], i)
+	}
+	for _, it := range now {
+		if k := key(it); len(have[k]) > 0 {
+			have[k] = have[k][1:]
+			continue
+		}
+		coming = append(coming, it)
+	}
+	for _, i := range slices.Sorted(rest(have)) {
+		going = append(going, old[i])
+	}
+	return going, coming
+}
+
+// rule is an item wherever in its tree it stands.
+type rule struct {
+	set  place
+	text string
+}
+
+func (i item) rule() rule {
+	s, _ := setOf(i.place)
+	return rule{s.place, canon(i.text)}
+}
+
+func (i item) isHairpin() bool {
+	s, _ := setOf(i.place)
+	return s.place == hairpinSet
+}
+
+// moves are the rules that only change their place in a tree: they are there twice for a while, so that trees are rebuilt
+// before Services change and after, and no Service is touched.
+func moves(going, coming []item) map[rule]bool {
+	both := map[rule]bool{}
+	if len(going) == 0 || len(coming) == 0 {
+		return both
+	}
+	old := map[rule]bool{}
+	for _, it := range going {
+		old[it.rule()] = true
+	}
+	for _, it := range coming {
+		if r := it.rule(); old[r] && !it.branch {
+			both[r] = true
+		}
+	}
+	return both
 }
 
 // homes says to which group's unit a rule of nat belongs, if any, and which group's unit is that of a group. A front that

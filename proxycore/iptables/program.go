@@ -21,12 +21,14 @@ type side struct {
 	routes map[proxycore.Front]proxycore.Route
 	groups map[group]map[proxycore.Front]bool
 	local  map[netip.Addr]int // endpoints that are here → pools that have them
+	trees  map[place]tree     // of each set
 }
 
 func (s *side) forget() {
 	s.routes = map[proxycore.Front]proxycore.Route{}
 	s.groups = map[group]map[proxycore.Front]bool{}
 	s.local = map[netip.Addr]int{}
+	s.trees = trees(nil)
 }
 
 func (s *side) put(r proxycore.Route) {
@@ -78,9 +80,9 @@ func pools(r proxycore.Route) []proxycore.Pool {
 	return []proxycore.Pool{r.Pool, *r.Local}
 }
 
-// lay writes the rules of those groups.
+// lay writes the rules of those groups, not yet planted.
 func (s *side) lay(which map[group]bool) layout {
-	l := layout{bodies: map[place]body{}}
+	l := layout{bodies: map[place]body{}, chains: map[place]bool{}}
 	for _, g := range slices.SortedFunc(maps.Keys(which), compareGroups) {
 		var routes []proxycore.Route
 		for _, f := range slices.SortedFunc(maps.Keys(s.groups[g]), proxycore.Front.Compare) {
@@ -108,18 +110,20 @@ func compareGroups(a, b group) int {
 }
 
 // all is everything that the family has: all groups, the fixed chains, and the hairpins.
-func (s *side) all() layout {
+func (s *side) all() (layout, map[place]tree) {
 	which := map[group]bool{}
 	for g := range s.groups {
 		which[g] = true
 	}
 	l := s.lay(which)
 	maps.Copy(l.bodies, s.node.fixed())
-	l.items = append(l.items, item{place: place{nat, post}, text: marked})
+	l.items = append(l.items, item{place: hairpinSet, text: marked})
 	for _, a := range slices.SortedFunc(maps.Keys(s.local), netip.Addr.Compare) {
 		l.items = append(l.items, hairpin(a))
 	}
-	return l
+	grown := trees(l.items)
+	l.plantAll(grown)
+	return l, grown
 }
 
 // Program puts a change in force: in each family the rules that drop or refuse, then nat, then away with what no longer does.
@@ -215,7 +219,7 @@ func (b *Backend) fits(c proxycore.Change) error {
 // change writes the difference that some routes make.
 func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.NodeRules, limit int) error {
 	touched := map[group]bool{}
-	was := maps.Clone(s.local)
+	endpoints := map[netip.Addr]bool{} // before: whether they were here
 	each := func(list []proxycore.Route, f func(r proxycore.Route)) {
 		for _, r := range list {
 			if r.Addr.Is6() == s.is6 {
@@ -224,13 +228,18 @@ func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.N
 		}
 	}
 	mark := func(r proxycore.Route) {
-		if old, ok := s.routes[r.Front]; ok {
-			touched[groupOf(old)] = true
-		}
 		touched[groupOf(r)] = true
+		for a := range hairpins(r) {
+			endpoints[a] = s.local[a] > 0
+		}
 	}
 	for _, list := range [][]proxycore.Route{c.Remove, c.Replace, c.Add} {
-		each(list, mark)
+		each(list, func(r proxycore.Route) {
+			if old, ok := s.routes[r.Front]; ok {
+				mark(old)
+			}
+			mark(r)
+		})
 	}
 	old := s.lay(touched)
 	for _, list := range [][]proxycore.Route{c.Remove, c.Replace, c.Add} {
@@ -240,15 +249,15 @@ func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.N
 		each(list, s.put)
 	}
 	now := s.lay(touched)
-	itself := func(l *layout, have, other map[netip.Addr]int) {
-		for _, a := range slices.SortedFunc(maps.Keys(have), netip.Addr.Compare) {
-			if other[a] == 0 {
-				l.items = append(l.items, hairpin(a))
-			}
+	for _, a := range slices.SortedFunc(maps.Keys(endpoints), netip.Addr.Compare) {
+		switch was, is := endpoints[a], s.local[a] > 0; {
+		case was && !is:
+			old.items = append(old.items, hairpin(a))
+		case is && !was:
+			now.items = append(now.items, hairpin(a))
 		}
 	}
-	itself(&old, was, s.local)
-	itself(&now, s.local, was)
+	s.replant(&old, &now, touched)
 	led := s.node.jumps()
 	if c.Node != nil {
 		maps.Copy(old.bodies, s.node.fixed())
@@ -277,12 +286,13 @@ func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, rules pr
 	if err := s.remember(k); err != nil {
 		return err
 	}
-	now := s.all()
+	var now layout
+	now, s.trees = s.all()
 	p := compare(k.layout(), now)
-	// A chain must be there before a rule is added to it or one leads to it, whichever is written first.
+	// A chain must be there before a rule leads to it, whichever is written first.
 	for _, table := range []string{mangle, filter, nat} {
 		var missing unit
-		for _, at := range slices.SortedFunc(chainsOf(now), place.compare) {
+		for _, at := range slices.SortedFunc(maps.Keys(s.node.fixed()), place.compare) {
 			if _, ok := k.chains[at]; !ok && at.table == table {
 				missing = append(missing, ":"+at.chain+" - [0:0]")
 			}
@@ -292,22 +302,6 @@ func (s *side) reconcile(ctx context.Context, routes []proxycore.Route, rules pr
 		}
 	}
 	return s.carryOut(ctx, p, k.jumps, now.bodies, limit)
-}
-
-// chainsOf are the chains that are there whatever the Services are.
-func chainsOf(l layout) iter.Seq[place] {
-	return func(yield func(place) bool) {
-		for _, p := range sets {
-			if !yield(p) {
-				return
-			}
-		}
-		for p, b := range l.bodies {
-			if b.group == (group{}) && !yield(p) {
-				return
-			}
-		}
-	}
 }
 
 // carryOut restores a plan. Among the jumps that are there, those that hold a chain that goes are taken out before, what is
@@ -321,7 +315,8 @@ func (s *side) carryOut(ctx context.Context, p plan, have []jump, stay map[place
 	late := slices.DeleteFunc(slices.Clone(extra), func(j jump) bool {
 		to := place{j.table, parseRule(j.text).target}
 		_, stays := stay[to]
-		return !isSet(to) && !stays
+		_, inSet := setOf(to)
+		return !inSet && !stays
 	})
 	for _, j := range extra {
 		if !slices.Contains(late, j) {

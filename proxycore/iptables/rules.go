@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,11 +51,31 @@ func (p place) compare(o place) int {
 	return cmp.Or(strings.Compare(p.table, o.table), strings.Compare(p.chain, o.chain))
 }
 
-// sets are the chains whose rules exclude one another, so that their order means nothing: one is added at the end and
-// deleted by its text, and the others are not written. A packet meets the sets in this order.
-var sets = []place{{mangle, top}, {nat, inside}, {nat, external}, {nat, near}, {nat, far}, {filter, empty}, {filter, near}, {filter, far}, {nat, post}}
+// set is rules that exclude one another, so that their order means nothing: one is added at the end of a chain and deleted
+// by its text, and the others are not written. Many of them are a tree of chains below the set's own.
+type set struct {
+	place
+	branch string // how the names of the chains below begin
+}
 
-func isSet(p place) bool { return slices.Contains(sets, p) }
+var hairpinSet = place{nat, post}
+
+// sets are in the order in which a packet meets them.
+var sets = []set{
+	{place{mangle, top}, "SVCLAB-S-"}, {place{nat, inside}, "SVCLAB-C-"}, {place{nat, external}, "SVCLAB-E-"}, {place{nat, near}, "SVCLAB-N-"},
+	{place{nat, far}, "SVCLAB-F-"}, {place{filter, empty}, "SVCLAB-R-"}, {place{filter, near}, "SVCLAB-N-"}, {place{filter, far}, "SVCLAB-F-"},
+	{hairpinSet, "SVCLAB-H-"},
+}
+
+// setOf is the set that a chain belongs to; false: to none.
+func setOf(p place) (set, bool) {
+	for _, s := range sets {
+		if s.table == p.table && (s.chain == p.chain || strings.HasPrefix(p.chain, s.branch)) {
+			return s, true
+		}
+	}
+	return set{}, false
+}
 
 // group is what shares chains: the fronts of one Service port.
 type group struct {
@@ -68,11 +87,13 @@ func groupOf(r proxycore.Route) group { return group{r.Owner, r.Proto} }
 
 // item is one rule of a set.
 type item struct {
-	place
-	text  string
-	front proxycore.Front // whom it concerns; the zero Front: none
-	to    string          // the chain of ours that it leads to, in the same table
-	group group
+	place  // the set's own chain, or, once planted, the one of its tree
+	text   string
+	key    key             // where in the tree it stands; empty: in the set's own chain
+	front  proxycore.Front // whom it concerns; the zero Front: none
+	to     string          // the chain of ours that it leads to, in the same table
+	branch bool            // a chain of the tree
+	group  group
 }
 
 // body is a chain of endpoints, of source ranges, or a fixed one: a list of rules, always written whole.
@@ -86,6 +107,7 @@ type body struct {
 type layout struct {
 	items  []item
 	bodies map[place]body
+	chains map[place]bool // of trees
 }
 
 // lay writes the rules of one group's routes, sorted by front. Fronts with the same endpoints share the chain named after
@@ -113,7 +135,7 @@ func classOf(m proxycore.Masquerade) string {
 
 // front is the one rule of a front for some clients: in nat where it has endpoints, in filter where it has none.
 func (l *layout) front(r proxycore.Route, p proxycore.Pool, some, none string, shared map[string]string) {
-	it := item{place: place{nat, some}, front: r.Front, group: groupOf(r)}
+	it := item{place: place{nat, some}, key: keyOf(r.Front), front: r.Front, group: groupOf(r)}
 	match, name := matchOf(r.Front), r.Owner.String()
 	switch n := len(p.Endpoints); {
 	case n == 0:
@@ -144,7 +166,7 @@ func (l *layout) front(r proxycore.Route, p proxycore.Pool, some, none string, s
 // ranges drops whoever may not call, before anybody looks for endpoints. Table mangle is before nat, and nothing else is
 // needed there: other ranges are one restore of one table. In nat and filter it would take a chain in each.
 func (l *layout) ranges(r proxycore.Route) {
-	it := item{place: place{mangle, top}, front: r.Front, group: groupOf(r)}
+	it := item{place: place{mangle, top}, key: keyOf(r.Front), front: r.Front, group: groupOf(r)}
 	match, why := matchOf(r.Front), remark(r.Owner.String()+" source ranges")
 	switch len(r.Ranges) {
 	case 0:
@@ -176,12 +198,15 @@ func matchOf(f proxycore.Front) string {
 
 // endpointRules is a chain of endpoints: a rule each, two where clients stick. A client that is remembered is renewed by
 // --update; --set comes after the dice, or every client would be remembered for everybody. Fronts of a Service port share
-// the lists, which are named after it and the endpoint (row AFF-4); a list goes with its last rule.
+// the lists, which are named after it and the endpoint (row AFF-4); a list goes with its last rule. The Service is named once:
+// a comment is half of a rule's size, and the size of a table is what a change costs the older flavour.
 func endpointRules(r proxycore.Route, p proxycore.Pool) []string {
 	proto := "-p " + strings.ToLower(r.Proto.String())
 	var sticky, random []string
+	name := remark(r.Owner.String())
 	for i, e := range p.Endpoints {
-		end := remark(r.Owner.String()+" -> "+e.String()) + dnat(e.AddrPort)
+		end := name + dnat(e.AddrPort)
+		name = ""
 		dice := ""
 		if left := len(p.Endpoints) - i; left > 1 {
 			dice = " -m statistic --mode random --probability " + probability(left)
@@ -207,7 +232,7 @@ const twoTo31 = 1 << 31
 
 // hairpin masquerades an endpoint that reaches itself; what was not translated does not come here.
 func hairpin(a netip.Addr) item {
-	return item{place: place{nat, post}, text: "-s " + host(a) + " -d " + host(a) + " " + hide}
+	return item{place: hairpinSet, key: hairpinKey(a), text: "-s " + host(a) + " -d " + host(a) + " " + hide}
 }
 
 func dnat(to netip.AddrPort) string { return " -j DNAT --to-destination " + to.String() }

@@ -49,7 +49,7 @@ type parsed struct {
 	not         bool   // whoever is not in src
 	in          string // an interface
 	proto       cluster.Proto
-	port        uint16
+	port, last  uint16 // last: of a range
 	chance      uint32 // of 2^31; 0: certain
 	list        string // of xt_recent
 	update      bool
@@ -60,7 +60,7 @@ type parsed struct {
 }
 
 func (p parsed) front() proxycore.Front {
-	if !p.dst.IsSingleIP() {
+	if !p.dst.IsSingleIP() || p.port == 0 || p.last != 0 {
 		return proxycore.Front{}
 	}
 	return proxycore.Front{Addr: p.dst.Addr(), Proto: p.proto, Port: p.port}
@@ -81,8 +81,10 @@ func parseRule(text string) (p parsed) {
 		case "-p":
 			p.proto, _ = cluster.ParseProto(v)
 		case "--dport":
-			n, _ := strconv.ParseUint(v, 10, 16)
-			p.port = uint16(n)
+			first, last, _ := strings.Cut(v, ":")
+			n, _ := strconv.ParseUint(first, 10, 16)
+			m, _ := strconv.ParseUint(last, 10, 16)
+			p.port, p.last = uint16(n), uint16(m)
 		case "--probability":
 			p.chance = chance(v)
 		case "--name":
@@ -170,15 +172,17 @@ func sortPrefixes(p []netip.Prefix) {
 
 // layout is the kernel's rules as if lay had made them; nobody knows their groups.
 func (k *kernel) layout() layout {
-	l := layout{bodies: map[place]body{}}
+	l := layout{bodies: map[place]body{}, chains: map[place]bool{}}
 	for _, p := range k.places() {
-		if !isSet(p) {
+		s, ok := setOf(p)
+		if !ok {
 			l.bodies[p] = body{rules: k.chains[p]}
 			continue
 		}
+		l.chains[p] = true
 		for _, text := range k.chains[p] {
 			r := parseRule(text)
-			it := item{place: p, text: text, front: r.front()}
+			it := item{place: p, text: text, front: r.front(), branch: s.leads(r)}
 			if isOurs(r.target) {
 				it.to = r.target
 			}
@@ -186,6 +190,38 @@ func (k *kernel) layout() layout {
 		}
 	}
 	return l
+}
+
+// leads: the rule leads to another chain of the set's tree.
+func (s set) leads(r parsed) bool { return strings.HasPrefix(r.target, s.branch) }
+
+// reach is what a packet may meet of a set: the rules of fronts in the chains to which it is led. Rules that no packet to
+// their front comes to are not among them.
+func (k *kernel) reach(s set) (rules []parsed) {
+	var visit func(chain string, way []parsed)
+	visit = func(chain string, way []parsed) {
+		for _, text := range k.chains[place{s.table, chain}] {
+			switch r := parseRule(text); {
+			case s.leads(r):
+				if len(way) <= deepest {
+					visit(r.target, append(way[:len(way):len(way)], r))
+				}
+			case !slices.ContainsFunc(way, func(w parsed) bool { return !w.admits(r) }):
+				rules = append(rules, r)
+			}
+		}
+	}
+	visit(s.chain, nil)
+	return rules
+}
+
+// admits: all packets of a rule pass the match of one that leads to its chain.
+func (p parsed) admits(r parsed) bool {
+	inside := func(p, r netip.Prefix) bool {
+		return !p.IsValid() || r.IsValid() && p.Bits() <= r.Bits() && p.Contains(r.Addr())
+	}
+	return inside(p.dst, r.dst) && inside(p.src, r.src) && (p.proto == 0 || p.proto == r.proto) &&
+		(p.last == 0 || p.port <= r.port && r.port <= p.last)
 }
 
 func (k *kernel) places() []place { return slices.SortedFunc(maps.Keys(k.chains), place.compare) }

@@ -20,6 +20,15 @@ import (
 type Options struct {
 	Mode string           // required: what /proxyMode answers: "nftables", "iptables"
 	Now  func() time.Time // optional: the clock
+	Sent proxycore.Meter  // optional: what has been sent to the kernel
+	More func() []Counter // optional: what else is counted; asked by whoever reads
+}
+
+// Counter is one that somebody else counts. Those of one name follow one another.
+type Counter struct {
+	Name, Help string
+	Labels     []string // name, value, …
+	Value      float64
 }
 
 // Metrics is a proxycore.Observer and an http.Handler.
@@ -154,7 +163,7 @@ func (m *Metrics) families() []*dto.MetricFamily {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	const p = "kubeproxy_"
-	return []*dto.MetricFamily{
+	all := []*dto.MetricFamily{
 		m.all.family(p+"sync_proxy_rules_duration_seconds", "How long one sync took, full or partial"),
 		m.full.family(p+"sync_full_proxy_rules_duration_seconds", "How long one full sync took"),
 		m.partial.family(p+"sync_partial_proxy_rules_duration_seconds", "How long one partial sync took"),
@@ -176,6 +185,24 @@ func (m *Metrics) families() []*dto.MetricFamily {
 		counter(p+"proxy_healthz_total", "Answers at /healthz by status", m.codes("/healthz")...),
 		counter(p+"proxy_livez_total", "Answers at /livez by status", m.codes("/livez")...),
 	}
+	if m.options.Sent != nil {
+		bytes, transactions := m.options.Sent.Sent()
+		all = append(all,
+			counter("svclab_netlink_bytes_total", "Bytes of changes that nf_tables has taken", value(float64(bytes))),
+			counter("svclab_netlink_transactions_total", "Transactions that nf_tables has taken", value(float64(transactions))))
+	}
+	if m.options.More == nil {
+		return all
+	}
+	for _, c := range m.options.More() {
+		sample := value(c.Value, c.Labels...)
+		if last := all[len(all)-1]; last.GetName() == c.Name {
+			last.Metric = append(last.Metric, counter(c.Name, c.Help, sample).Metric...)
+			continue
+		}
+		all = append(all, counter(c.Name, c.Help, sample))
+	}
+	return all
 }
 
 func (m *Metrics) codes(path string) (out []sample) {

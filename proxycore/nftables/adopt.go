@@ -5,8 +5,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"svclab/proxycore"
 )
 
 // adopt reads the kernel and takes over what is there, slots and numbers as found, so that a Full change sends only
@@ -39,7 +37,7 @@ func (b *Backend) adopt(ctx context.Context) (anew bool, err error) {
 func newSide(fam int) *side {
 	return &side{
 		f: families[fam], fam: fam,
-		fronts: map[proxycore.Front]*entry{}, intervals: map[setID][]span{}, chains: map[uint32]bool{}, users: map[uint32]int{},
+		fronts: fronts{}, intervals: map[setID][]span{}, chains: map[uint32]bool{}, users: map[uint32]int{},
 		clusterIPs: newRefs(), hairpin: newRefs(),
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -52,15 +53,16 @@ type Backend struct {
 	known  bool
 	node   proxycore.NodeRules
 	sides  [2]*side // what is in the kernel, by family; valid while known
-	tx     transaction
+	tx     *transaction
+	pipe   *pipeline // while a first sync is under way
 	slots  [2]slotter
 	key    [40]byte // scratch
 	data   [40]byte
 	closed bool
 
-	transactions int          // put in force
-	intact       uint32       // the kernel's generation less our transactions, when all was as it should be; see Touched
-	fault        func() error // of tests: what becomes of the next transaction
+	bytes, transactions atomic.Uint64 // put in force
+	intact              uint32        // the kernel's generation less our transactions, when all was as it should be; see Touched
+	fault               func() error  // of tests: what becomes of the next transaction
 }
 
 // side is one family's table as it is in the kernel.
@@ -70,7 +72,7 @@ type side struct {
 	fresh      bool // the table is not there yet
 	character  character
 	intervals  map[setID][]span // pods, service-cidrs
-	fronts     map[proxycore.Front]*entry
+	fronts     fronts
 	chains     map[uint32]bool // of those that come and go the ones that are there, by number
 	users      map[uint32]int  // of numbers: fronts
 	clusterIPs refs
@@ -84,6 +86,7 @@ var (
 	_ proxycore.Backend = (*Backend)(nil)
 	_ proxycore.Namer   = (*Backend)(nil)
 	_ proxycore.Guard   = (*Backend)(nil)
+	_ proxycore.Meter   = (*Backend)(nil)
 )
 
 // New opens a backend for a network namespace. It changes nothing there yet.
@@ -92,7 +95,7 @@ func New(o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{sock: sock, table: o.Table, limit: sock.limit}
+	b := &Backend{sock: sock, table: o.Table, limit: sock.limit, tx: &transaction{}}
 	if b.table == "" {
 		b.table = "svclab"
 	}
@@ -104,28 +107,44 @@ func New(o Options) (*Backend, error) {
 	return b, nil
 }
 
-var errClosed = errors.New("the backend is closed")
+var (
+	errClosed  = errors.New("the backend is closed")
+	errStopped = errors.New("a transaction before was not taken")
+)
 
 // send puts the collected transaction in force, if there is anything in it, and begins the next.
 func (b *Backend) send(ctx context.Context) error {
 	if b.tx.empty() {
 		return nil
 	}
-	batch := b.tx.compose()
+	b.tx.compose()
+	b.sock.seq = b.tx.seq + 1 // the batch's end has a number too
 	if b.fault != nil {
 		if err := b.fault(); err != nil {
 			b.tx.reset(b.sock.seq)
 			return err
 		}
 	}
-	err := b.sock.commit(ctx, batch, b.tx.first, b.tx.seq)
-	b.sock.seq = b.tx.seq + 1 // the batch's end has a number too
-	if err == nil {
-		b.transactions++
+	if b.pipe != nil {
+		return b.pipe.pass(ctx)
 	}
+	err := b.commit(ctx, b.tx)
 	b.tx.reset(b.sock.seq)
 	return err
 }
+
+// commit puts a composed transaction in force.
+func (b *Backend) commit(ctx context.Context, t *transaction) error {
+	err := b.sock.commit(ctx, t.out.b, t.first, t.seq)
+	if err == nil {
+		b.bytes.Add(uint64(len(t.out.b)))
+		b.transactions.Add(1)
+	}
+	return err
+}
+
+// Sent is proxycore.Meter's. It may be called at any time, by anybody.
+func (b *Backend) Sent() (bytes, transactions uint64) { return b.bytes.Load(), b.transactions.Load() }
 
 // RuleFor names the rule and the element that send a flow to the front to that endpoint, as nft lists them.
 func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
@@ -133,7 +152,7 @@ func (b *Backend) RuleFor(f proxycore.Front, to netip.AddrPort) (string, bool) {
 		return "", false
 	}
 	s := b.sides[familyIndex(f.Addr)]
-	p := s.fronts[f]
+	p := s.fronts.at(f)
 	if p == nil {
 		return "", false
 	}

@@ -49,6 +49,26 @@ func BenchmarkFirstSync(b *testing.B) {
 	}
 }
 
+// BenchmarkRestart is a new process at a kernel that holds everything: it reads all of it, and changes nothing.
+func BenchmarkRestart(b *testing.B) {
+	for _, n := range []int{1000, 10000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			routes, ns := crowd(n, 10), namespace(b)
+			program(b, open(b, ns, Options{}), proxycore.Change{Full: true, Add: routes})
+			b.ReportAllocs()
+			for b.Loop() {
+				heir := open(b, ns, Options{})
+				program(b, heir, proxycore.Change{Full: true, Add: routes})
+				if _, sent := heir.Sent(); sent != 0 {
+					b.Fatalf("%d transactions", sent)
+				}
+				heir.sock.close()
+				heir.closed = true
+			}
+		})
+	}
+}
+
 // BenchmarkChange is one change of one Service among many; its time may not depend on how many there are.
 func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{1000, 30000} {

@@ -35,7 +35,7 @@ func (b *Backend) Check(ctx context.Context) error {
 		}
 	}
 	if len(errs) == 0 {
-		b.intact = generation - uint32(b.transactions)
+		b.intact = generation - uint32(b.transactions.Load())
 	}
 	return errors.Join(errs...)
 }
@@ -48,7 +48,7 @@ func (b *Backend) Touched(ctx context.Context) (bool, error) {
 		return false, errClosed
 	}
 	generation, err := b.sock.generation(ctx)
-	return generation-uint32(b.transactions) != b.intact, err
+	return generation-uint32(b.transactions.Load()) != b.intact, err
 }
 
 func (b *Backend) problems(fam int, k *found) []string {
@@ -119,8 +119,8 @@ func (k *found) checkPlaces(n uint32, report reporter) {
 func (k *found) checkFronts(report reporter) {
 	addresses, targets := map[netip.Addr]bool{}, map[netip.Addr]bool{}
 	vips := map[netip.Addr]bool{} // of fronts that must be ClusterIPs
-	for _, f := range slices.SortedFunc(maps.Keys(k.fronts), proxycore.Front.Compare) {
-		e := k.fronts[f]
+	for _, f := range k.fronts.sorted() {
+		e := k.fronts.at(f)
 		if e.numbers[services] == 0 {
 			report("front %v is not in services, but in other sets", f)
 			continue
@@ -235,8 +235,8 @@ func sorted(set map[netip.Addr]bool) []netip.Addr {
 
 // compare checks that the kernel holds what the next change will assume.
 func (s *side) compare(k *found, report reporter) {
-	for _, f := range slices.SortedFunc(maps.Keys(s.fronts), proxycore.Front.Compare) {
-		want, have := s.fronts[f], k.fronts[f]
+	for _, f := range s.fronts.sorted() {
+		want, have := s.fronts.at(f), k.fronts.at(f)
 		if have == nil {
 			report("front %v is missing", f)
 			continue

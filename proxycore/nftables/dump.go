@@ -31,7 +31,7 @@ func (b *Backend) Dump(ctx context.Context) (string, error) {
 		node.Pods = append(node.Pods, prefixes(k.intervals[pods])...)
 		for f, e := range k.fronts {
 			if e.numbers[services] != 0 {
-				lines = append(lines, e.line(f))
+				lines = append(lines, e.line(f.Front()))
 			}
 		}
 	}

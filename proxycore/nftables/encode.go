@@ -2,8 +2,11 @@ package nftables
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
 )
 
 // buffer is netlink under construction: append only, lengths are patched in place when an attribute or message ends.
@@ -73,14 +76,46 @@ func (w *buffer) verdict(typ uint16, code int32, chain string) {
 	w.end(at)
 }
 
-// element writes one element of a set: a key, and for a map the data.
+// element writes one element of a set: a key, and for a map the data. Both are made of whole words of 4 bytes, as every key
+// and all data of this layout are.
 func (w *buffer) element(key, data []byte) {
-	at := w.nest(unix.NFTA_LIST_ELEM)
-	w.value(unix.NFTA_SET_ELEM_KEY, key)
+	n := elementSize(len(key), len(data))
+	at := len(w.b)
+	w.b = slices.Grow(w.b, n)[:at+n]
+	p := w.b[at:]
+	header(p, n, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED)
+	header(p[4:], 8+len(key), unix.NFTA_SET_ELEM_KEY|unix.NLA_F_NESTED)
+	header(p[8:], 4+len(key), unix.NFTA_DATA_VALUE)
+	p = p[12+copy(p[12:], key):]
 	if data != nil {
-		w.value(unix.NFTA_SET_ELEM_DATA, data)
+		header(p, 8+len(data), unix.NFTA_SET_ELEM_DATA|unix.NLA_F_NESTED)
+		header(p[4:], 4+len(data), unix.NFTA_DATA_VALUE)
+		copy(p[8:], data)
 	}
-	w.end(at)
+}
+
+// header writes the header of an attribute whose length is known (struct nlattr).
+func header(p []byte, length int, typ uint16) {
+	binary.NativeEndian.PutUint16(p, uint16(length))
+	binary.NativeEndian.PutUint16(p[2:], typ)
+}
+
+// slots writes the elements of a front's slots from the first on: each is the one before it but for its number and target.
+func (w *buffer) slots(f *family, front proxycore.Front, first int, list []proxycore.Endpoint) {
+	var key, data [40]byte
+	n := elementSize(f.slotLen(), f.targetLen())
+	w.b = slices.Grow(w.b, n*len(list))
+	for i, e := range list {
+		if i == 0 {
+			w.element(appendSlot(key[:0], front, first), appendTarget(data[:0], e.AddrPort))
+			continue
+		}
+		at := len(w.b)
+		w.b = append(w.b, w.b[at-n:at]...)
+		p := w.b[at+12+f.frontLen():]
+		binary.NativeEndian.PutUint32(p, uint32(first+i))
+		appendTarget(p[12:12], e.AddrPort)
+	}
 }
 
 // interval writes an element of a set of intervals whose keys are concatenations: both ends, included. (A set of intervals

@@ -16,7 +16,11 @@ const headers = 4 * int(numSets) * 80
 
 // room sends what is collected when n more bytes would not fit.
 func (b *Backend) room(ctx context.Context, n int, full bool) error {
-	if b.tx.empty() || b.tx.size+n <= b.budget() {
+	budget := b.budget()
+	if b.pipe != nil {
+		budget = min(budget, chunk)
+	}
+	if b.tx.empty() || b.tx.size+n <= budget {
 		return nil
 	}
 	if !full { // a Full change does not know yet what is still needed
@@ -57,15 +61,20 @@ func (e *entry) fixed(f *family, now *entry) int {
 // pools or of the new: new slots, replaced slots, the front's numbers and ranges, and then the slots that go.
 func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.Route, full bool) error {
 	s := b.sides[familyIndex(f.Addr)]
-	p := s.fronts[f]
+	p := s.fronts.at(f)
 	if p == nil {
 		p = &entry{}
-		s.fronts[f] = p
+		s.fronts[f.Key()] = p
 	}
 	now, lists := wanted(want), poolsOf(want)
 	var steps [2][]step
+	var fresh [2][]proxycore.Endpoint // the slots of a pool that had none
 	for h := range now.pools {
-		now.pools[h].slots, steps[h] = b.slots[h].reslot(p.pools[h].slots, lists[h])
+		if len(p.pools[h].slots) == 0 {
+			now.pools[h].slots, fresh[h] = lists[h], lists[h]
+		} else {
+			now.pools[h], steps[h] = b.slots[h].reslot(p.pools[h], lists[h])
+		}
 	}
 	if now.numbers[picks] != 0 || now.numbers[localPicks] != 0 {
 		now.remember(p)
@@ -74,13 +83,14 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 	fixed := p.fixed(s.f, &now)
 	whole := fixed
 	for h := range steps {
-		whole += len(steps[h])*s.f.cost() + p.pools[h].memory.size(s.f, &now.pools[h].memory)
+		whole += (len(steps[h])+len(fresh[h]))*s.f.cost() + p.pools[h].memory.size(s.f, &now.pools[h].memory)
 	}
 	if err := b.room(ctx, whole, full); err != nil {
 		return err
 	}
 	each := func() error { return nil }
-	if whole > b.budget() {
+	huge := whole > b.budget()
+	if huge {
 		each = func() error { return b.room(ctx, s.f.cost()+fixed, full) }
 	}
 
@@ -93,6 +103,11 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 		}
 	}
 	for h := range steps {
+		if huge {
+			steps[h] = appendFresh(steps[h], fresh[h])
+		} else {
+			b.fill(s, f, h, fresh[h])
+		}
 		if err := b.place(s, f, h, steps[h], each); err != nil {
 			return err
 		}
@@ -121,11 +136,28 @@ func (b *Backend) front(ctx context.Context, f proxycore.Front, want *proxycore.
 		s.clusterIPs.release(f.Addr)
 	}
 	if want == nil {
-		delete(s.fronts, f)
+		delete(s.fronts, f.Key())
 		return nil
 	}
 	*p = now
 	return nil
+}
+
+// fill fills all slots of a pool that had none.
+func (b *Backend) fill(s *side, f proxycore.Front, half int, list []proxycore.Endpoint) {
+	for i := range list {
+		if list[i].Here {
+			b.mayCallItself(s, list[i].Addr())
+		}
+	}
+	b.tx.addSlots(s.fam, f, firstSlot(half), list)
+	s.count[endpoints] += len(list)
+}
+
+func (b *Backend) mayCallItself(s *side, a netip.Addr) {
+	if s.hairpin.need(a) {
+		b.add(s, hairpin, appendAddr(appendAddr(b.key[:0], a), a), nil)
+	}
 }
 
 // place fills the slots that are new, then those that change hands.
@@ -135,9 +167,7 @@ func (b *Backend) place(s *side, f proxycore.Front, half int, steps []step, each
 			if err := each(); err != nil {
 				return err
 			}
-			if a := st.now.Addr(); s.hairpin.need(a) {
-				b.add(s, hairpin, appendAddr(appendAddr(b.key[:0], a), a), nil)
-			}
+			b.mayCallItself(s, st.now.Addr())
 		}
 	}
 	for _, replaced := range [2]bool{false, true} {

@@ -34,13 +34,13 @@ func TestTouched(t *testing.T) {
 		program(t, b, proxycore.Change{Replace: routesOf(line)})
 		want("after a change of our own", false)
 	}
-	sent := b.transactions
+	sent := b.transactions.Load()
 	nft(t, ns, "add table ip stranger")
 	want("a stranger's table", true)
 	check()
 	want("checked again", false)
-	if b.transactions != sent {
-		t.Errorf("%d transactions more", b.transactions-sent)
+	if b.transactions.Load() != sent {
+		t.Errorf("%d transactions more", b.transactions.Load()-sent)
 	}
 	nft(t, ns, "delete element ip svclab services { 10.96.0.1 . tcp . 80 }")
 	want("an element gone", true)

@@ -103,10 +103,10 @@ func TestFullHeals(t *testing.T) {
 			if d := cmp.Diff(dump(t, b), smallDump); d != "" {
 				t.Errorf("not healed (-got +want):\n%s", d)
 			}
-			sent := b.transactions
+			sent := b.transactions.Load()
 			program(t, b, full(node, small...))
-			if b.transactions != sent {
-				t.Errorf("healing was not complete: %d transactions more", b.transactions-sent)
+			if b.transactions.Load() != sent {
+				t.Errorf("healing was not complete: %d transactions more", b.transactions.Load()-sent)
 			}
 		})
 	}
@@ -114,7 +114,7 @@ func TestFullHeals(t *testing.T) {
 
 // anID is an id of a sticky front, as nft reads it in a key.
 func anID(b *Backend) string {
-	p := b.sides[0].fronts[route("10.96.0.4:80/TCP").Front]
+	p := b.sides[0].fronts.at(route("10.96.0.4:80/TCP").Front)
 	id := p.pools[everywhere].ids[0]
 	return fmt.Sprintf("%x:%x", id>>16, id&0xffff)
 }

@@ -117,16 +117,16 @@ func TestSameStateSendsNothing(t *testing.T) {
 	b := open(t, ns, Options{})
 	node := podCIDRs("10.244.0.0/16")
 	program(t, b, full(node, small...))
-	sent := b.transactions
+	sent := b.transactions.Load()
 	program(t, b, proxycore.Change{Node: node, Replace: routesOf(small...)})
 	program(t, b, full(node, small...))
-	if b.transactions != sent {
-		t.Errorf("the same state again sent %d transactions", b.transactions-sent)
+	if b.transactions.Load() != sent {
+		t.Errorf("the same state again sent %d transactions", b.transactions.Load()-sent)
 	}
 	heir := open(t, ns, Options{})
 	program(t, heir, full(node, small...))
-	if heir.transactions != 0 {
-		t.Errorf("a fresh backend on the same kernel sent %d transactions, want none", heir.transactions)
+	if heir.transactions.Load() != 0 {
+		t.Errorf("a fresh backend on the same kernel sent %d transactions, want none", heir.transactions.Load())
 	}
 	if d := cmp.Diff(dump(t, heir), dump(t, b)); d != "" {
 		t.Errorf("dumps differ:\n%s", d)
@@ -199,8 +199,8 @@ func TestSplitTransactions(t *testing.T) {
 	a, c = append(a, huge), append(c, huge+" 10.250.1.1:80 10.250.1.2:80")
 	want := dumpOf(t, c)
 	program(t, b, full(nil, a...))
-	if b.transactions < 5 {
-		t.Errorf("only %d transactions", b.transactions)
+	if b.transactions.Load() < 5 {
+		t.Errorf("only %d transactions", b.transactions.Load())
 	}
 	first := dump(t, b)
 	if d := cmp.Diff(first, dumpOf(t, a)); d != "" {
@@ -229,19 +229,19 @@ func TestChainsAreKeptAndRetired(t *testing.T) {
 	b := open(t, ns, Options{})
 	program(t, b, full(nil, small[:9]...))
 	one, two := "10.96.0.1:80/TCP 10.244.1.2:8080", "10.96.0.1:80/TCP 10.244.1.2:8080 10.244.2.1:8080"
-	sent := b.transactions
+	sent := b.transactions.Load()
 	program(t, b, proxycore.Change{Replace: routesOf(one)})
 	// A packet that straddles the commit would meet the new chain empty; too rare to wait for, so the order is tested.
-	if got := b.transactions - sent; got != 2 {
+	if got := b.transactions.Load() - sent; got != 2 {
 		t.Errorf("a pool of a new size took %d transactions, want its chain in one and its first use in the next", got)
 	}
 	program(t, b, proxycore.Change{Replace: routesOf(two)})
-	sent = b.transactions
+	sent = b.transactions.Load()
 	for range 5 {
 		program(t, b, proxycore.Change{Replace: routesOf(one)})
 		program(t, b, proxycore.Change{Replace: routesOf(two)})
 	}
-	if got := b.transactions - sent; got != 10 {
+	if got := b.transactions.Load() - sent; got != 10 {
 		t.Errorf("10 changes took %d transactions", got)
 	}
 	line := "10.96.0.1:80/TCP"
@@ -297,8 +297,8 @@ func TestUnsupportedIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if b.transactions != 0 {
-		t.Errorf("%d transactions were sent", b.transactions)
+	if b.transactions.Load() != 0 {
+		t.Errorf("%d transactions were sent", b.transactions.Load())
 	}
 }
 
@@ -340,11 +340,11 @@ func TestNodeRules(t *testing.T) {
 		{proxycore.NodeRules{PodInterface: "*"}, `pods on "*": not the name of an interface`},
 		{proxycore.NodeRules{PodInterface: "abcdefghijklmnop"}, `pods on "abcdefghijklmnop": not the name of an interface`},
 	} {
-		sent := b.transactions
+		sent := b.transactions.Load()
 		if err := b.Program(context.Background(), proxycore.Change{Full: true, Node: &x.node}); err == nil || err.Error() != x.want {
 			t.Errorf("got %v, want %s", err, x.want)
 		}
-		if b.transactions != sent {
+		if b.transactions.Load() != sent {
 			t.Errorf("%s: something was sent", x.want)
 		}
 	}

@@ -49,12 +49,12 @@ func (b *Backend) prepare(ctx context.Context, node proxycore.NodeRules, want ..
 			if err := b.room(ctx, chainSize, true); err != nil {
 				return err
 			}
-			s.provide(&b.tx, n)
+			s.provide(b.tx, n)
 		}
-		if e := s.fronts[r.Front]; len(r.Ranges) > 0 && (e == nil || e.numbers[services] != toCheck) {
+		if e := s.fronts.at(r.Front); len(r.Ranges) > 0 && (e == nil || e.numbers[services] != toCheck) {
 			if e == nil {
 				e = &entry{}
-				s.fronts[r.Front] = e
+				s.fronts[r.Key()] = e
 			}
 			now := spans(r.Ranges, s.fam)
 			if err := b.room(ctx, (len(e.ranges)+len(now))*intervalSize(s.f.rangeLen()), true); err != nil {
@@ -98,7 +98,7 @@ func (s *side) sizes(want [][]proxycore.Route) [numSets]int {
 		if familyIndex(r.Addr) != s.fam {
 			continue
 		}
-		old, now := s.fronts[r.Front], wanted(r)
+		old, now := s.fronts.at(r.Front), wanted(r)
 		if old == nil {
 			old = &none
 		}

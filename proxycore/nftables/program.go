@@ -53,12 +53,22 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 		if err != nil {
 			return err
 		}
-		b.intact = generation - uint32(b.transactions) // what is read now, and mended, is as it should be
+		b.intact = generation - uint32(b.transactions.Load()) // what is read now, and mended, is as it should be
 		if anew, err = b.adopt(ctx); err != nil {
 			return err
 		}
 	} else {
 		b.tx.reset(b.sock.seq)
+	}
+	empty := !anew && b.sides[0].fresh && b.sides[1].fresh
+	if empty {
+		var n [2]int
+		for i := range c.Add {
+			n[familyIndex(c.Add[i].Addr)]++
+		}
+		for _, s := range b.sides {
+			s.fronts = make(fronts, n[s.fam])
+		}
 	}
 	if err := b.sort(c); err != nil {
 		return err
@@ -71,12 +81,21 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 			return err
 		}
 	}
+	most := b.limit
+	if empty && b.fault == nil {
+		b.pipe, most = newPipeline(b), min(most, chunk)
+	}
 	for _, s := range b.sides {
 		for set := range numSets {
-			b.tx.expect(s.fam, set, s.coming[set], b.limit)
+			b.tx.expect(s.fam, set, s.coming[set], most)
 		}
 	}
-	if err := b.fronts(ctx, c); err != nil {
+	err := b.fronts(ctx, c)
+	if b.pipe != nil {
+		err = b.pipe.close(err)
+		b.pipe = nil
+	}
+	if err != nil {
 		return err
 	}
 	return b.retire(ctx)
@@ -135,7 +154,7 @@ const maxRanges = 1024
 
 // sort compares the change with what is there; in a Full one it marks the fronts that go.
 func (b *Backend) sort(c proxycore.Change) error {
-	entry := func(f proxycore.Front) *entry { return b.sides[familyIndex(f.Addr)].fronts[f] }
+	entry := func(f proxycore.Front) *entry { return b.sides[familyIndex(f.Addr)].fronts.at(f) }
 	if !c.Full {
 		for i := range c.Add {
 			if entry(c.Add[i].Front) != nil {
@@ -174,7 +193,7 @@ func (b *Backend) fronts(ctx context.Context, c proxycore.Change) error {
 		for _, s := range b.sides {
 			for f, p := range s.fronts {
 				if p.goes {
-					if err := b.front(ctx, f, nil, true); err != nil {
+					if err := b.front(ctx, f.Front(), nil, true); err != nil {
 						return err
 					}
 				}

@@ -119,7 +119,8 @@ func TestListsAreCut(t *testing.T) {
 func TestReslot(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var s slotter
-	var slots []proxycore.Endpoint
+	var p pool
+	shared := 0
 	for round := range 5000 {
 		var want []proxycore.Endpoint
 		for i := range 12 {
@@ -127,9 +128,16 @@ func TestReslot(t *testing.T) {
 				want = append(want, proxycore.Endpoint{AddrPort: netip.AddrPortFrom(vip(i), 80), Here: i%2 == round%2})
 			}
 		}
-		before := slices.Clone(slots)
-		now, steps := s.reslot(slots, want)
-		kernel := slices.Clone(slots)
+		if round%50 == 1 { // the slots as they are, perhaps here and not there
+			want = slices.Clone(p.slots)
+			for i := range want {
+				want[i].Here = !want[i].Here
+			}
+			want = slices.DeleteFunc(want, func(e proxycore.Endpoint) bool { return !e.IsValid() })
+		}
+		before, given := slices.Clone(p.slots), slices.Clone(want)
+		next, steps := s.reslot(p, want)
+		now, kernel := next.slots, slices.Clone(before)
 		kernel = append(kernel, make([]proxycore.Endpoint, max(0, len(now)-len(kernel)))...)
 		for _, st := range steps {
 			if kernel[st.slot] != st.old {
@@ -158,11 +166,19 @@ func TestReslot(t *testing.T) {
 		if limit := max(gone, come) + max(0, gone-come); moved > limit {
 			t.Fatalf("round %d: %d slots changed for %d that go and %d that come", round, moved, gone, come)
 		}
-		slots = now
-		if rng.IntN(20) == 0 && len(slots) > 0 { // a damaged kernel
-			slots = slices.Clone(slots)
-			slots[rng.IntN(len(slots))] = proxycore.Endpoint{}
+		if !slices.Equal(want, given) {
+			t.Fatalf("round %d: the list of the Route was changed", round)
 		}
+		if p = next; !p.own && len(now) > 0 {
+			shared++
+		}
+		if rng.IntN(20) == 0 && len(now) > 0 { // a damaged kernel
+			p = pool{slots: slices.Clone(now), own: true}
+			p.slots[rng.IntN(len(now))] = proxycore.Endpoint{}
+		}
+	}
+	if shared == 0 {
+		t.Error("no pool shared its list with its Route")
 	}
 }
 

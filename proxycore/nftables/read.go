@@ -21,7 +21,7 @@ type found struct {
 	sets       map[string]foundSet
 	chains     map[string]*foundChain
 	numbers    map[place]string // by-service, by-allowed, by-local and by-pick: number → chain
-	fronts     map[proxycore.Front]*entry
+	fronts     fronts
 	strays     []stray // elements that nobody of ours has written
 	hairpin    []netip.Addr
 	clusterIPs []netip.Addr
@@ -155,7 +155,7 @@ func (k *found) forget(id setID) {
 	}
 	switch id {
 	case services: // the first that is read
-		k.fronts, k.numbers = map[proxycore.Front]*entry{}, map[place]string{}
+		k.fronts, k.numbers = fronts{}, map[place]string{}
 	case allowed, internal, external, picks, localPicks:
 		of(func(e *entry) { e.numbers[id] = 0 })
 	case byService, byAllowed, byLocal, byPick:
@@ -251,10 +251,10 @@ func (k *found) sourceRange(f *family, from, to []byte) {
 
 // front is what was found about a front so far.
 func (k *found) front(f proxycore.Front) *entry {
-	e := k.fronts[f]
+	e := k.fronts.at(f)
 	if e == nil {
 		e = &entry{}
-		k.fronts[f] = e
+		k.fronts[f.Key()] = e
 	}
 	return e
 }

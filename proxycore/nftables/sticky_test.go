@@ -143,8 +143,8 @@ func TestAffinity(t *testing.T) {
 
 	heir := open(t, ns, Options{})
 	program(t, heir, proxycore.Change{Full: true, Add: state("sticky=600s", 1, 2, 3)})
-	if heir.transactions != 0 {
-		t.Errorf("a fresh backend sent %d transactions", heir.transactions)
+	if heir.transactions.Load() != 0 {
+		t.Errorf("a fresh backend sent %d transactions", heir.transactions.Load())
 	}
 	stay("a fresh backend", third)
 	program(t, heir, proxycore.Change{Replace: state("", 1, 2, 3)})

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"svclab/proxycore"
 )
 
 // maxList keeps a list of elements below 64 KB, the largest attribute that 16 bits of length can tell.
@@ -38,15 +40,19 @@ func (t *transaction) reset(seq uint32) {
 }
 
 func again(b []byte) []byte {
-	const keep = 256 << 10
+	const keep = 2 * chunk
 	if cap(b) > keep {
 		return nil
 	}
 	return b[:0]
 }
 
-// expect makes room for so many additions, within one transaction. Growing step by step took 40 % of a first sync.
+// expect makes room for so many additions, within one transaction of so many bytes. Growing step by step took 40 % of a
+// first sync.
 func (t *transaction) expect(fam int, set setID, additions, limit int) {
+	if additions <= 0 {
+		return
+	}
 	f := families[fam]
 	b := &t.elems[fam][set].add.b
 	*b = slices.Grow(*b, min(additions*elementSize(sets[set].keyLen(f), sets[set].dataLen(f)), limit))
@@ -72,6 +78,13 @@ func (t *transaction) addElement(fam int, set setID, key, data []byte) {
 	w := &t.elems[fam][set].add
 	before := len(w.b)
 	w.element(key, data)
+	t.size += len(w.b) - before
+}
+
+func (t *transaction) addSlots(fam int, front proxycore.Front, first int, list []proxycore.Endpoint) {
+	w := &t.elems[fam][endpoints].add
+	before := len(w.b)
+	w.slots(families[fam], front, first, list)
 	t.size += len(w.b) - before
 }
 

@@ -16,17 +16,18 @@ type block struct {
 	rows        []*measure.Row
 }
 
-func (b *block) title() string { return title(b.work, b.clock) }
+func (b *block) title() string { return Title(b.work, b.clock) }
 
-func title(work, clock string) string {
+// Title of what was done and by which clock.
+func Title(work, clock string) string {
 	if clock == "" {
 		return work
 	}
 	return work + ": " + clock
 }
 
-// better says what to wish for.
-func better(u measure.Unit) string {
+// Better says what to wish for.
+func Better(u measure.Unit) string {
 	if u.HigherIsBetter() {
 		return "more is better"
 	}
@@ -36,10 +37,11 @@ func better(u measure.Unit) string {
 // view is a run put in order.
 type view struct {
 	*measure.Run
-	proxies   []string // in the order of their first rows
-	reference string   // the proxy that all are compared to: "direct", or a kube-proxy; "": the best of each group
+	proxies   []string // in the order in which they were asked for, else of their first rows
+	notes     footnotes
+	reference string // the proxy that all are compared to: "direct", or a kube-proxy; "": the best of each group
 	blocks    []*block
-	shown     []column // conditions that rows of the run differ in
+	shown     []Column // conditions that rows of the run differ in
 	same      []string // those that are the same everywhere: "10 endpoints each"
 }
 
@@ -62,6 +64,8 @@ func newView(r *measure.Run) *view {
 		}
 		at[key].rows = append(at[key].rows, row)
 	}
+	asked := strings.Split(r.Flags["proxy"], ",")
+	slices.SortStableFunc(v.proxies, func(a, b string) int { return cmp.Compare(rank(asked, a), rank(asked, b)) })
 	slices.SortStableFunc(v.blocks, func(a, b *block) int {
 		return cmp.Compare(slices.Index(works, a.work), slices.Index(works, b.work))
 	})
@@ -69,24 +73,17 @@ func newView(r *measure.Run) *view {
 		slices.SortStableFunc(b.rows, v.order)
 	}
 	v.reference = reference(v.proxies)
-	for _, c := range conditions {
-		values := map[string]bool{}
-		for i := range r.Rows {
-			if text := c.of(&r.Rows[i]); text != "" {
-				values[text] = true
-			}
-		}
-		switch {
-		case len(values) > 1 || len(values) == 1 && c.always:
-			v.shown = append(v.shown, c)
-		case len(values) == 1:
-			for text := range values {
-				v.same = append(v.same, c.alone(text))
-			}
-		}
+	all := make([]*measure.Row, len(r.Rows))
+	for i := range r.Rows {
+		all[i] = &r.Rows[i]
 	}
+	v.shown, v.same = Conditions(all)
 	return v
 }
+
+// rank of a proxy among those that were asked for: what was not asked for, which is no proxy at all, comes first. The order in
+// which they were measured is chance.
+func rank(asked []string, proxy string) int { return slices.Index(asked, proxy) }
 
 // reference is what all else is compared to: no proxy at all, else a kube-proxy, of several that of nftables.
 func reference(proxies []string) string {
@@ -119,49 +116,92 @@ func (v *view) order(a, b *measure.Row) int {
 	)
 }
 
-// column is one condition of rows.
-type column struct {
-	head   string
-	of     func(*measure.Row) string
-	right  bool                // its cells are numbers
+// Column is one condition of rows.
+type Column struct {
+	Head   string
+	Of     func(*measure.Row) string
+	Right  bool                // its cells are numbers
 	always bool                // shown although it is the same everywhere
 	alone  func(string) string // as said once for all rows
 }
 
 // conditions in the order of columns.
-var conditions = []column{
-	{head: "nodes", of: func(r *measure.Row) string { return thousands(number(r.Nodes)) }, right: true, alone: after(" nodes")},
-	{head: "pods", of: func(r *measure.Row) string { return thousands(number(r.Pods)) }, right: true, always: true},
-	{head: "where", of: func(r *measure.Row) string { return r.Where }, alone: after("")},
-	{head: "Services", of: func(r *measure.Row) string { return thousands(number(r.Services)) }, right: true, always: true},
-	{head: "endpoints", of: func(r *measure.Row) string { return r.Endpoints }, alone: after(" endpoints a Service")},
-	{head: "through", of: through, alone: func(s string) string { return "through the " + s + " Service" }},
-	{head: "proxy", of: func(r *measure.Row) string { return r.Proxy }, always: true},
+var conditions = []Column{
+	{Head: "nodes", Of: func(r *measure.Row) string { return thousands(number(r.Nodes)) }, Right: true, alone: after(" nodes")},
+	{Head: "pods", Of: func(r *measure.Row) string { return thousands(number(r.Pods)) }, Right: true, always: true},
+	{Head: "where", Of: func(r *measure.Row) string { return r.Where }, alone: after("")},
+	{Head: "Services", Of: func(r *measure.Row) string { return thousands(number(r.Services)) }, Right: true, always: true},
+	{Head: "endpoints", Of: func(r *measure.Row) string { return r.Endpoints }, alone: after(" endpoints a Service")},
+	{Head: "through", Of: through, alone: func(s string) string {
+		return "through " + strings.Replace("the "+s, "the "+past, "no", 1) + " Service"
+	}},
+	{Head: "proxy", Of: func(r *measure.Row) string { return r.Proxy }, always: true},
 }
 
-func after(text string) func(string) string { return func(s string) string { return s + text } }
+// Conditions are those that rows differ in, in the order of columns, and in words those that are the same in all of them. The
+// proxy and the size are always columns.
+func Conditions(rows []*measure.Row) (shown []Column, same []string) {
+	for _, c := range conditions {
+		values := map[string]bool{}
+		for _, r := range rows {
+			if text := c.Of(r); text != "" {
+				values[text] = true
+			}
+		}
+		switch {
+		case len(values) > 1 || len(values) == 1 && c.always:
+			shown = append(shown, c)
+		case len(values) == 1:
+			for text := range values {
+				same = append(same, c.alone(text))
+			}
+		}
+	}
+	return shown, same
+}
+
+// after puts words behind a number, their plural's s left away for one.
+func after(text string) func(string) string {
+	return func(s string) string {
+		if s == "1" {
+			return s + strings.Replace(strings.Replace(text, "endpoints", "endpoint", 1), "nodes", "node", 1)
+		}
+		return s + text
+	}
+}
+
+// past is said of rows that go to a pod's own address although a proxy is there.
+const past = "none"
 
 func through(r *measure.Row) string {
-	if r.Through == direct {
-		return "" // the proxy's name says so
+	switch {
+	case r.Through != direct:
+		return r.Through
+	case r.Proxy == direct:
+		return "" // its name says so
 	}
-	return r.Through
+	return past
 }
 
-// conditions of a row in words, without the proxy: "10,000 Services, last".
+// words for the conditions of a row, without the proxy: "the last of 10,000 Services".
 func (v *view) words(r *measure.Row) string {
 	var words []string
 	for _, c := range v.shown {
-		switch text := c.of(r); {
-		case text == "" || c.head == "proxy":
-		case c.head == "through":
-			words = append(words, "the "+text)
-		case c.head == "where":
+		switch text := c.Of(r); {
+		case text == "" || c.Head == "proxy":
+		case c.Head == "through" && r.Services == 0:
+			words = append(words, "through "+text)
+		case c.Head == "through":
+		case c.Head == "Services" && through(r) == past:
+			words = append(words, "past "+text+" Services")
+		case c.Head == "Services" && through(r) != "":
+			words = append(words, "the "+through(r)+" of "+text+" Services")
+		case c.Head == "where":
 			words = append(words, text)
-		case c.head == "endpoints":
+		case c.Head == "endpoints":
 			words = append(words, text+" endpoints each")
 		default:
-			words = append(words, text+" "+c.head)
+			words = append(words, text+" "+c.Head)
 		}
 	}
 	return strings.Join(words, ", ")
@@ -203,6 +243,14 @@ func (v *view) ratioHead() string {
 		return "of the best"
 	}
 	return "of " + v.reference
+}
+
+// to is what ratios are to, in words.
+func (v *view) to() string {
+	if v.reference == "" {
+		return "the best"
+	}
+	return v.reference
 }
 
 // statistic is a column of numbers.

@@ -1,5 +1,5 @@
 // Package figures turns a measure.Run into what people and programs read: one file a format. It judges nothing: whether two
-// runs differ is for package compare.
+// runs differ is for package change.
 package figures
 
 import (
@@ -10,7 +10,7 @@ import (
 )
 
 // Formats are the words for -o.
-var Formats = []string{"table", "json", "csv"}
+var Formats = []string{"table", "json", "csv", "html"}
 
 // Write writes the run in one of Formats.
 func Write(w io.Writer, format string, r *measure.Run) error {
@@ -21,6 +21,8 @@ func Write(w io.Writer, format string, r *measure.Run) error {
 		return r.Write(w)
 	case "csv":
 		return CSV(w, r)
+	case "html":
+		return HTML(w, r)
 	}
 	return fmt.Errorf("format %q is none of %v", format, Formats)
 }

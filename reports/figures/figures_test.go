@@ -50,12 +50,13 @@ func emptyRun(kind measure.Kind) (*measure.Run, *rand.Rand) {
 
 func syncRun() *measure.Run {
 	r, rng := emptyRun(measure.Sync)
+	r.Flags["proxy"] = "nftables,kube-proxy/nftables,kube-proxy/iptables"
 	r.Notes = []string{"--budget 10m: 5 instead of 20 measurements of first sync"}
 	type cost struct{ first, change, grow, memory float64 }
 	costs := []struct {
 		proxy string
 		cost
-	}{{"nftables", cost{0.021, 0.0019, 0.02, 31e6}}, {"kube-proxy/nftables", cost{0.9, 0.19, 0.9, 72e6}}, {"kube-proxy/iptables", cost{0.4, 0.11, 0.72, 64e6}}}
+	}{{"kube-proxy/nftables", cost{0.9, 0.19, 0.9, 72e6}}, {"nftables", cost{0.021, 0.0019, 0.02, 31e6}}, {"kube-proxy/iptables", cost{0.4, 0.11, 0.72, 64e6}}}
 	for _, services := range []int{1000, 5000, 10000} {
 		for _, p := range costs {
 			at := func(work, clock string, unit measure.Unit) measure.Row {
@@ -80,11 +81,14 @@ func syncRun() *measure.Run {
 				}
 			}
 			churn := r.Add(at("churn, 20 changes a second", "first correct packet", measure.Seconds))
-			queue := 0.0
+			until := 0.0 // a sync takes all changes that wait
 			for i := range 400 {
-				queue = max(0, queue+change*math.Exp(0.4*rng.NormFloat64())-0.05)
-				churn.At = append(churn.At, float64(i)*0.05)
-				churn.Samples = append(churn.Samples, change*(1+0.2*rng.ExpFloat64())+queue)
+				at := float64(i) * 0.05
+				if at > until {
+					until = at + change*(1+0.2*rng.ExpFloat64())
+				}
+				churn.At = append(churn.At, at)
+				churn.Samples = append(churn.Samples, until-at+change*(1+0.2*rng.ExpFloat64()))
 			}
 		}
 	}
@@ -110,10 +114,10 @@ func datapathRun() *measure.Run {
 		}
 		add("direct", "direct", 0, 1)
 		for _, proxy := range []string{"nftables", "iptables", "kube-proxy/nftables", "kube-proxy/iptables"} {
-			for _, through := range []string{"last", "first", "middle"} {
+			for _, through := range []string{direct, "last", "first", "middle"} {
 				f := costs[proxy]
 				if proxy == "kube-proxy/iptables" {
-					f *= map[string]float64{"first": 1, "middle": 4.2, "last": 7.5}[through]
+					f *= map[string]float64{direct: 7, "first": 1, "middle": 4.2, "last": 7.5}[through]
 				}
 				add(proxy, through, 10000, f)
 			}
@@ -204,7 +208,7 @@ func TestTable(t *testing.T) {
 
 func TestUnknownFormat(t *testing.T) {
 	err := Write(nil, "xls", labRun())
-	if want := `format "xls" is none of [table json csv]`; err == nil || err.Error() != want {
+	if want := `format "xls" is none of [table json csv html]`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
@@ -259,7 +263,7 @@ func TestHuman(t *testing.T) {
 		want string
 	}{
 		{measure.Seconds, 0, "0 s"}, {measure.Seconds, 8.5e-7, "850 ns"}, {measure.Seconds, 9.996e-7, "1.00 µs"}, {measure.Seconds, 4.52e-5, "45.2 µs"}, {measure.Seconds, 0.00193, "1.93 ms"},
-		{measure.Seconds, 0.9996, "1.00 s"}, {measure.Seconds, 16.72, "16.7 s"}, {measure.Seconds, 1003, "16m43s"}, {measure.Seconds, math.NaN(), "–"}, {measure.Seconds, -0.002, "-2.00 ms"},
+		{measure.Seconds, 9.996e-4, "1.00 ms"}, {measure.Seconds, 0.9996, "1.00 s"}, {measure.Seconds, 16.72, "16.7 s"}, {measure.Seconds, 1003, "16m43s"}, {measure.Seconds, math.NaN(), "–"}, {measure.Seconds, -0.002, "-2.00 ms"},
 		{measure.Bytes, 0, "0 B"}, {measure.Bytes, 999.6, "1.00 kB"}, {measure.Bytes, 5.5e8, "550 MB"}, {measure.BytesRate, 3.1e9, "3.10 GB/s"}, {measure.Bytes, 2e15, "2,000 TB"},
 		{measure.Count, 1234567, "1,234,567"}, {measure.Count, 2.5, "2.50"}, {measure.PerSecond, 12345, "12,345/s"}, {measure.PerSecond, 0.0123, "0.0123/s"},
 	} {
@@ -268,7 +272,7 @@ func TestHuman(t *testing.T) {
 		}
 	}
 	for ratio, want := range map[float64]string{1: "1.00×", 0.0039: "1/256", 0.1: "0.10×", 12.34: "12.3×", 253: "253×", 1234: "1,234×", math.Inf(1): ""} {
-		if got := times(ratio); got != want {
+		if got := Times(ratio); got != want {
 			t.Errorf("%v: got %q, want %q", ratio, got, want)
 		}
 	}

@@ -20,18 +20,17 @@ func Table(w io.Writer, r *measure.Run) error {
 	if len(v.same) > 0 {
 		fmt.Fprintf(&out, "with %s\n", strings.Join(v.same, ", "))
 	}
-	var notes footnotes
 	for _, b := range v.blocks {
-		fmt.Fprintf(&out, "\n%s (%s)\n", b.title(), better(b.unit))
-		out.WriteString(v.grid(b, &notes).String())
+		fmt.Fprintf(&out, "\n%s (%s)\n", b.title(), Better(b.unit))
+		out.WriteString(v.grid(b).String())
 	}
 	if len(r.Rows) == 0 {
 		out.WriteString("\nnothing was measured\n")
 	}
-	if len(notes)+len(r.Notes) > 0 {
+	if len(v.notes)+len(r.Notes) > 0 {
 		out.WriteString("\n")
 	}
-	for i, n := range notes {
+	for i, n := range v.notes {
 		fmt.Fprintf(&out, "[%d] %s\n", i+1, n)
 	}
 	for _, n := range r.Notes {
@@ -42,13 +41,13 @@ func Table(w io.Writer, r *measure.Run) error {
 }
 
 // grid is the table of a block.
-func (v *view) grid(b *block, notes *footnotes) *Grid {
+func (v *view) grid(b *block) *Grid {
 	var g Grid
-	shown := slices.DeleteFunc(slices.Clone(v.shown), func(c column) bool { // those that the block has not
-		return !slices.ContainsFunc(b.rows, func(r *measure.Row) bool { return c.of(r) != "" })
+	shown := slices.DeleteFunc(slices.Clone(v.shown), func(c Column) bool { // those that the block has not
+		return !slices.ContainsFunc(b.rows, func(r *measure.Row) bool { return c.Of(r) != "" })
 	})
 	for _, c := range shown {
-		g.Column(c.head, c.right, c.head != "proxy")
+		g.Column(c.Head, c.Right, c.Head != "proxy")
 	}
 	g.Column("n", true, false)
 	statistics := v.statistics(b)
@@ -63,7 +62,7 @@ func (v *view) grid(b *block, notes *footnotes) *Grid {
 	for _, r := range b.rows {
 		var cells []string
 		for _, c := range shown {
-			cells = append(cells, c.of(r))
+			cells = append(cells, c.Of(r))
 		}
 		cells = append(cells, thousands(fmt.Sprint(len(r.Samples))))
 		summary := measure.Summarize(r.Samples)
@@ -75,9 +74,9 @@ func (v *view) grid(b *block, notes *footnotes) *Grid {
 			cells = append(cells, Human(b.unit, value))
 		}
 		if ratios != "" {
-			cells = append(cells, times(v.ratio(b, r)))
+			cells = append(cells, Times(v.ratio(b, r)))
 		}
-		g.Row(append(cells, notes.mark(r.Note))...)
+		g.Row(append(cells, v.notes.mark(r.Note))...)
 	}
 	return &g
 }

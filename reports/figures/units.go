@@ -93,8 +93,8 @@ func thousands(number string) string {
 	return sign + whole
 }
 
-// times is a ratio: "1.32×", and of small ones "1/253".
-func times(ratio float64) string {
+// Times is a ratio: "1.32×", and of small ones "1/253".
+func Times(ratio float64) string {
 	switch {
 	case math.IsNaN(ratio) || math.IsInf(ratio, 0):
 		return ""

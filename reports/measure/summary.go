@@ -22,7 +22,7 @@ func Summarize(samples []float64) *Summary {
 		return nil
 	}
 	s := slices.Sorted(slices.Values(samples))
-	return &Summary{len(s), s[0], quantile(s, 0.5), quantile(s, 0.95), quantile(s, 0.99), quantile(s, 0.999), s[len(s)-1]}
+	return &Summary{len(s), s[0], Quantile(s, 0.5), Quantile(s, 0.95), Quantile(s, 0.99), Quantile(s, 0.999), s[len(s)-1]}
 }
 
 // Median of samples; NaN when there are none.
@@ -30,11 +30,11 @@ func Median(samples []float64) float64 {
 	if len(samples) == 0 {
 		return math.NaN()
 	}
-	return quantile(slices.Sorted(slices.Values(samples)), 0.5)
+	return Quantile(slices.Sorted(slices.Values(samples)), 0.5)
 }
 
-// quantile of sorted samples, between two of them by their distance (Hyndman and Fan 1996, type 7).
-func quantile(sorted []float64, p float64) float64 {
+// Quantile p (from 0 to 1) of sorted samples, of which there is at least one, between two of them by their distance (Hyndman and Fan 1996, type 7).
+func Quantile(sorted []float64, p float64) float64 {
 	at := p * float64(len(sorted)-1)
 	i := int(at)
 	if i+1 >= len(sorted) {

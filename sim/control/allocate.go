@@ -15,8 +15,8 @@ import (
 const serviceBase = "10.96.0.0"
 
 // ServiceCIDRs are what cluster IPs are given out from, one range a family; those that are written may be any.
-func ServiceCIDRs() []string {
-	return []string{serviceBase + "/16", netip.PrefixFrom((&State{ipv6: true}).address(serviceBase, 0), 48).Masked().String()}
+func ServiceCIDRs() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix(serviceBase + "/16"), netip.PrefixFrom((&State{ipv6: true}).address(serviceBase, 0), 48).Masked()}
 }
 
 // Addresses that are given out, in both families: node N is 192.168.50.N with pods in 10.244.N.0/24, Services are in

@@ -39,7 +39,8 @@ func New(ipv6 bool) *State {
 	return &State{
 		ipv6: ipv6, nodes: map[string]*corev1.Node{}, pods: map[cluster.Key]*corev1.Pod{}, services: map[cluster.Key]*corev1.Service{},
 		written: map[cluster.Key]*discoveryv1.EndpointSlice{}, derived: map[cluster.Key][]*discoveryv1.EndpointSlice{},
-		byNS: map[string]map[cluster.Key]bool{}, podIPs: map[netip.Addr]cluster.Key{}, snapshot: &cluster.Snapshot{},
+		byNS: map[string]map[cluster.Key]bool{}, podIPs: map[netip.Addr]cluster.Key{},
+		snapshot: (&cluster.Snapshot{}).WithServiceCIDRs(ServiceCIDRs()...),
 	}
 }
 

@@ -117,6 +117,9 @@ func join(joined *cluster.Snapshot, before, now [2]*cluster.Snapshot) *cluster.S
 	for k := range services {
 		joined = joinServices(joined, k, before, now)
 	}
+	if joined.ServiceCIDRs() == nil {
+		joined = joined.WithServiceCIDRs(now[0].ServiceCIDRs()...)
+	}
 	return joined
 }
 

@@ -65,7 +65,7 @@ func Expand(ctx context.Context, sc *scenario.Scenario, e Expander, o Options) (
 	if err != nil {
 		return broken(err)
 	}
-	states := e.way(plan.states, &cluster.Snapshot{})
+	states := e.way(plan.states, (&cluster.Snapshot{}).WithServiceCIDRs(plan.states[0].ServiceCIDRs()...))
 	w, err := o.open(ctx, &c, plan)
 	if err != nil {
 		return broken(err)

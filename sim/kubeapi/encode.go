@@ -93,6 +93,8 @@ func (s *Server) writeList(w http.ResponseWriter, r *http.Request, res *resource
 		http.Error(w, err.Error(), http.StatusNotAcceptable)
 	case e.table:
 		e.write(w, http.StatusOK, res.tableOf(meta, all, r.URL.Query().Get("includeObject")))
+	case e.MediaType == asProtobuf:
+		streamList(w, res, meta, all)
 	default:
 		e.write(w, http.StatusOK, res.list(meta, all))
 	}

@@ -13,6 +13,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,10 +27,9 @@ import (
 
 // Options say how to serve. The zero value works.
 type Options struct {
-	ServiceCIDRs []string      // optional: what cluster IPs are given out from, as networking.k8s.io/v1 ServiceCIDR "kubernetes" has it
-	History      int           // optional: how many events a watcher may lag behind; 0 is 65,536
-	Bookmark     time.Duration // optional: how often a watcher that asked for bookmarks gets one; 0 is a minute
-	Log          *slog.Logger  // optional: told of events that a client has recorded, and of requests for what is not there
+	History  int           // optional: how many events a watcher may lag behind; 0 is 65,536
+	Bookmark time.Duration // optional: how often a watcher that asked for bookmarks gets one; 0 is a minute
+	Log      *slog.Logger  // optional: told of events that a client has recorded, and of requests for what is not there
 }
 
 // Server is one API server. It is an http.Handler.
@@ -68,11 +69,6 @@ func New(o Options) *Server {
 	}
 	s.http = http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	s.namespace(metav1.NamespaceDefault)
-	if len(o.ServiceCIDRs) > 0 {
-		s.put(serviceCIDRs, "kubernetes", &networkingv1.ServiceCIDR{
-			ObjectMeta: metav1.ObjectMeta{Name: "kubernetes"}, Spec: networkingv1.ServiceCIDRSpec{CIDRs: o.ServiceCIDRs},
-		})
-	}
 	return s
 }
 
@@ -101,6 +97,9 @@ func (s *Server) Set(now *cluster.Snapshot) {
 	s.last = now
 	delta := cluster.Diff(old, now)
 	before := s.version
+	if !slices.Equal(old.ServiceCIDRs(), now.ServiceCIDRs()) {
+		s.setServiceCIDRs(now.ServiceCIDRs())
+	}
 	for _, name := range delta.Nodes {
 		if n := now.Node(name); n != nil {
 			s.put(nodes, name, n.Object)
@@ -136,6 +135,20 @@ func (s *Server) Set(now *cluster.Snapshot) {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
+}
+
+// setServiceCIDRs makes them the one ServiceCIDR that a cluster has from its installation on.
+func (s *Server) setServiceCIDRs(ranges []netip.Prefix) {
+	const first = "kubernetes"
+	if len(ranges) == 0 {
+		s.drop(serviceCIDRs, first)
+		return
+	}
+	o := &networkingv1.ServiceCIDR{ObjectMeta: metav1.ObjectMeta{Name: first}}
+	for _, r := range ranges {
+		o.Spec.CIDRs = append(o.Spec.CIDRs, r.String())
+	}
+	s.put(serviceCIDRs, first, o)
 }
 
 func (s *Server) setSlices(old, now *cluster.Snapshot, service cluster.Key) {

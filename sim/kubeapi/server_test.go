@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -89,8 +90,8 @@ func names(t *testing.T, body []byte) string {
 }
 
 func TestListsAndSelectors(t *testing.T) {
-	s, url := serve(t, Options{ServiceCIDRs: []string{"10.96.0.0/16"}})
-	s.Set((&cluster.Snapshot{}).WithService(service("a", "10.96.0.1")).WithService(service("b", "None")).
+	s, url := serve(t, Options{})
+	s.Set((&cluster.Snapshot{}).WithServiceCIDRs(netip.MustParsePrefix("10.96.0.0/16")).WithService(service("a", "10.96.0.1")).WithService(service("b", "None")).
 		WithService(service("c", "10.96.0.3", "service.kubernetes.io/service-proxy-name")).WithSlice(slice("a", "a-1", "10.244.1.1")))
 	for query, want := range map[string]string{
 		"":                                    "a b c",

@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -15,7 +14,7 @@ import (
 
 const underlayDev = "eth0"
 
-func (l *Lab) buildUnderlay() (err error) {
+func (l *Lab) buildUnderlay(context.Context) (err error) {
 	if l.segment, err = wire.NewSegment("underlay", l.topology.MTU); err != nil {
 		return err
 	}
@@ -51,7 +50,7 @@ func (l *Lab) attach(h *world.Host, sysctls func(*nsnet.NS) error) (*place, erro
 	return p, nil
 }
 
-func (l *Lab) buildNodes() error {
+func (l *Lab) buildNodes(ctx context.Context) error {
 	t := l.topology
 	for i := range t.Nodes {
 		p, err := l.attach(&t.Nodes[i], wire.NodeSysctls)
@@ -62,46 +61,42 @@ func (l *Lab) buildNodes() error {
 		p.node = n
 		l.nodes = append(l.nodes, n)
 	}
-	for i, n := range l.nodes {
-		for j := range t.Nodes {
-			if i == j {
-				continue
-			}
-			peer := &t.Nodes[j]
-			if err := onLink(n.ns, peer.Addrs, peer.More); err != nil {
-				return err
-			}
-			for _, cidr := range peer.PodCIDRs {
-				if via := peer.AddrOf(cidr.Addr()); via.IsValid() {
-					if err := wire.Route(n.ns, wire.RouteSpec{Dst: cidr, Via: via, Dev: underlayDev}); err != nil {
-						return err
-					}
-				}
-			}
-		}
-		for j := range t.Clients {
-			if err := onLink(n.ns, t.Clients[j].Addrs); err != nil {
-				return err
-			}
-		}
-		// The default route leads to the sink: without one, packets to an unhandled address die before conntrack confirms
-		// them, and a family of bugs is invisible (known bugs A2, A7, B3).
-		for _, via := range []netip.Addr{sink4, sink6} {
-			if err := wire.Route(n.ns, wire.RouteSpec{Dst: everywhere(via), Via: via, Dev: underlayDev}); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return concurrently(ctx, len(l.nodes), func(i int) error {
+		return wire.Routes(l.nodes[i].ns, l.waysOfNode(i)...)
+	})
 }
 
-func onLink(ns *nsnet.NS, addrs ...[]netip.Addr) error {
-	for _, a := range slices.Concat(addrs...) {
-		if err := wire.Route(ns, wire.RouteSpec{Dst: netip.PrefixFrom(a, a.BitLen()), Dev: underlayDev}); err != nil {
-			return err
+// waysOfNode leads to the other nodes, to the pods behind them, and to the clients.
+func (l *Lab) waysOfNode(i int) (ways []wire.RouteSpec) {
+	t := l.topology
+	for j := range t.Nodes {
+		if i == j {
+			continue
+		}
+		peer := &t.Nodes[j]
+		ways = append(ways, onLink(peer.Addrs, peer.More)...)
+		for _, cidr := range peer.PodCIDRs {
+			if via := peer.AddrOf(cidr.Addr()); via.IsValid() {
+				ways = append(ways, wire.RouteSpec{Dst: cidr, Via: via, Dev: underlayDev})
+			}
 		}
 	}
-	return nil
+	for j := range t.Clients {
+		ways = append(ways, onLink(t.Clients[j].Addrs)...)
+	}
+	// The default route leads to the sink: without one, packets to an unhandled address die before conntrack confirms
+	// them, and a family of bugs is invisible (known bugs A2, A7, B3).
+	for _, via := range []netip.Addr{sink4, sink6} {
+		ways = append(ways, wire.RouteSpec{Dst: everywhere(via), Via: via, Dev: underlayDev})
+	}
+	return ways
+}
+
+func onLink(addrs ...[]netip.Addr) (ways []wire.RouteSpec) {
+	for _, a := range slices.Concat(addrs...) {
+		ways = append(ways, wire.RouteSpec{Dst: netip.PrefixFrom(a, a.BitLen()), Dev: underlayDev})
+	}
+	return ways
 }
 
 func afOf(a netip.Addr) int {
@@ -120,18 +115,17 @@ func everywhere(like netip.Addr) netip.Prefix {
 
 // buildClients gives every outside client a routing table for each node: the flow's mark chooses the node to enter by, as
 // a load balancer would. The main table enters by the first node.
-func (l *Lab) buildClients() error {
+func (l *Lab) buildClients(context.Context) error {
 	t := l.topology
 	for i := range t.Clients {
 		p, err := l.attach(&t.Clients[i], wire.HostSysctls)
 		if err != nil {
 			return err
 		}
+		var ways []wire.RouteSpec
 		for j := range t.Nodes {
 			gateway := &t.Nodes[j]
-			if err := onLink(p.ns, gateway.Addrs, gateway.More); err != nil {
-				return err
-			}
+			ways = append(ways, onLink(gateway.Addrs, gateway.More)...)
 			for _, via := range gateway.Addrs {
 				mark := j + 1
 				if p.host.AddrOf(via) == (netip.Addr{}) {
@@ -145,65 +139,11 @@ func (l *Lab) buildClients() error {
 					tables = append(tables, 0)
 				}
 				for _, table := range tables {
-					if err := wire.Route(p.ns, wire.RouteSpec{Dst: everywhere(via), Via: via, Dev: underlayDev, Table: table}); err != nil {
-						return err
-					}
+					ways = append(ways, wire.RouteSpec{Dst: everywhere(via), Via: via, Dev: underlayDev, Table: table})
 				}
 			}
 		}
-	}
-	return nil
-}
-
-// ready waits until every wire carries packets.
-func (l *Lab) ready(ctx context.Context) error {
-	t := l.topology
-	for _, hosts := range [][]world.Host{t.Nodes, t.Clients, t.Pods} {
-		for i := range hosts {
-			h := &hosts[i]
-			if h.HostNetwork {
-				continue
-			}
-			if err := wire.Ready(ctx, l.places[h.Place].ns, underlayDev, slices.Concat(h.Addrs, h.More)...); err != nil {
-				return err
-			}
-		}
-	}
-	for i := range t.Pods {
-		if h := &t.Pods[i]; !h.HostNetwork {
-			if err := wire.Ready(ctx, l.places[h.Place].node.ns, podDev(i)); err != nil {
-				return err
-			}
-		}
-	}
-	return wire.Ready(ctx, l.sink.NS(), underlayDev, sink4, sink6) // or nobody knows its hardware, and leaks are not seen
-}
-
-// podDev is the node's end of the wire to the i-th pod.
-func podDev(i int) string { return fmt.Sprintf("pod%d", i+1) }
-
-func (l *Lab) buildPods() error {
-	t := l.topology
-	for i := range t.Pods {
-		h := &t.Pods[i]
-		on := l.places[world.Place{Kind: world.Node, Name: h.Node}]
-		if on == nil {
-			return fmt.Errorf("%s is on node %s, which the topology does not have", h.Place, h.Node)
-		}
-		if h.HostNetwork {
-			l.places[h.Place] = &place{host: h, ns: on.ns, node: on.node, ports: on.ports}
-			continue
-		}
-		ns, err := nsnet.New(h.Place.String())
-		if err != nil {
-			return err
-		}
-		l.places[h.Place] = &place{host: h, ns: ns, node: on.node, ports: &portAllocator{}}
-		if err := wire.HostSysctls(ns); err != nil {
-			return err
-		}
-		link := wire.PodLinkOptions{NodeDev: podDev(i), V4: h.AddrOf(sink4), V6: h.AddrOf(sink6)}
-		if err := wire.PodLink(on.ns, ns, link); err != nil {
+		if err := wire.Routes(p.ns, ways...); err != nil {
 			return err
 		}
 	}

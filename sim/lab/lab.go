@@ -49,7 +49,8 @@ type Lab struct {
 	sink     *wire.Sink
 	nodes    []*node // in the order of the topology
 	places   map[world.Place]*place
-	servers  []closer
+	sctp     sync.Once
+	sctpErr  error
 	newProxy func(node *world.Host, ns *nsnet.NS) (NodeProxy, error)
 	state    *cluster.Snapshot // the last that was applied
 	phase    func(string)
@@ -58,6 +59,7 @@ type Lab struct {
 	mu       sync.Mutex // guards what Send leaves behind
 	sessions map[sessionKey]*session
 	parked   []*parked
+	speaking []closer // SCTP
 	closed   bool
 	probing  bool
 }
@@ -74,11 +76,11 @@ type node struct {
 
 // place is a namespace from which flows are sent.
 type place struct {
-	host  *world.Host
-	ns    *nsnet.NS
-	node  *node                   // pods: theirs; nodes: themselves; clients: nil
-	ports *portAllocator          // of the namespace: raw sockets reserve no port
-	sctp  map[netip.AddrPort]bool // where it serves SCTP
+	host    *world.Host
+	ns      *nsnet.NS
+	node    *node          // pods: theirs; nodes: themselves; clients: nil
+	ports   *portAllocator // of the namespace: raw sockets reserve no port
+	servers []server
 
 	pings   sync.Once
 	pingErr error
@@ -96,17 +98,14 @@ func Open(ctx context.Context, o Options) (_ *Lab, err error) {
 			err = errors.Join(err, l.Close())
 		}
 	}()
-	steps := []func() error{l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.serve}
+	steps := []func(context.Context) error{l.enoughFiles, l.buildUnderlay, l.buildNodes, l.buildClients, l.buildPods, l.serveHosts, l.serve, l.ready}
 	for _, step := range steps {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("build lab: %w", err)
 		}
-		if err := step(); err != nil {
+		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("build lab: %w", err)
 		}
-	}
-	if err := l.ready(ctx); err != nil {
-		return nil, fmt.Errorf("build lab: %w", err)
 	}
 	for _, n := range l.nodes {
 		if n.proxy, err = o.Proxy(n.host, n.ns); err != nil {
@@ -217,7 +216,12 @@ func (l *Lab) Close() error {
 	}
 	wait.Wait()
 	l.closeSockets()
-	for _, s := range l.servers {
+	for _, p := range l.places {
+		for _, s := range p.servers {
+			errs = append(errs, s.Close())
+		}
+	}
+	for _, s := range l.speaking {
 		errs = append(errs, s.Close())
 	}
 	if l.sink != nil {

@@ -39,7 +39,7 @@ func TestLoopbackIsTheCallersOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer tcp.Close()
-		go serveTCP(l.places[node].ns, tcp)
+		go serveTCP(l.places[node].ns, tcp, []netip.Addr{lo})
 		udp, err := l.places[node].ns.ListenUDP(at)
 		if err != nil {
 			t.Fatal(err)

@@ -53,6 +53,11 @@ func (l *Lab) Send(ctx context.Context, f world.Flow) (world.Observation, error)
 	if p == nil {
 		return world.Observation{}, fmt.Errorf("flow %s: the lab has no %s", f, f.From)
 	}
+	if f.Proto == cluster.SCTP {
+		if err := l.speakSCTP(); err != nil {
+			return world.Observation{}, err
+		}
+	}
 	if f.Session == "" {
 		s, err := l.newSocket(p, f)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"svclab/nsnet"
 	"svclab/nsnet/sctp"
+	"svclab/proxycore/cluster"
 )
 
 // responder is the SCTP of a namespace: a raw socket that answers an INIT with an INIT ACK where a server listens and with an
@@ -21,26 +22,54 @@ type responder struct {
 	listening map[netip.AddrPort]bool // not changed once it serves
 }
 
-// respond opens the SCTP of every namespace, for both families.
-func (l *Lab) respond() error {
-	listening := map[*nsnet.NS]map[netip.AddrPort]bool{}
-	for _, p := range l.places {
-		if listening[p.ns] == nil {
-			listening[p.ns] = map[netip.AddrPort]bool{}
-		}
-		for at := range p.sctp {
-			listening[p.ns][at] = true
+// servesSCTP reports whether a pod does. Else nobody speaks SCTP before the first flow wants it: two sockets in every namespace
+// are a third of what a pod has.
+func (l *Lab) servesSCTP() bool {
+	for i := range l.topology.Pods {
+		for _, port := range l.topology.Pods[i].Listen {
+			if port.Proto == cluster.SCTP {
+				return true
+			}
 		}
 	}
-	for ns, at := range listening {
-		for _, domain := range []int{unix.AF_INET, unix.AF_INET6} {
-			r, err := newResponder(ns, domain, at)
-			if err != nil {
-				return fmt.Errorf("serve SCTP in namespace %s: %w", ns.Name(), err)
+	return false
+}
+
+// speakSCTP opens the SCTP of every namespace, for both families, once.
+func (l *Lab) speakSCTP() error {
+	l.sctp.Do(func() {
+		listening := map[*nsnet.NS]map[netip.AddrPort]bool{}
+		for _, p := range l.places {
+			if listening[p.ns] == nil {
+				listening[p.ns] = map[netip.AddrPort]bool{}
 			}
-			l.servers = append(l.servers, r.file)
-			go r.serve()
+			for _, port := range p.host.Listen {
+				for _, addr := range p.host.Addrs {
+					if port.Proto == cluster.SCTP {
+						listening[p.ns][netip.AddrPortFrom(addr, port.Port)] = true
+					}
+				}
+			}
 		}
+		for ns, at := range listening {
+			if l.sctpErr = l.respond(ns, at); l.sctpErr != nil {
+				return
+			}
+		}
+	})
+	return l.sctpErr
+}
+
+func (l *Lab) respond(ns *nsnet.NS, at map[netip.AddrPort]bool) error {
+	for _, domain := range []int{unix.AF_INET, unix.AF_INET6} {
+		r, err := newResponder(ns, domain, at)
+		if err != nil {
+			return fmt.Errorf("serve SCTP in namespace %s: %w", ns.Name(), err)
+		}
+		l.mu.Lock()
+		l.speaking = append(l.speaking, r.file)
+		l.mu.Unlock()
+		go r.serve()
 	}
 	return nil
 }

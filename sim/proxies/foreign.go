@@ -18,7 +18,6 @@ import (
 	"svclab/nsnet/sandbox"
 	"svclab/proxycore/cluster"
 	"svclab/proxycore/foreign"
-	"svclab/sim/control"
 	"svclab/sim/kubeapi"
 	"svclab/sim/lab"
 	"svclab/sim/world"
@@ -32,6 +31,13 @@ var KubeProxies = []Proxy{
 	{Name: "kube-proxy/ipvs", Powers: []string{"ipvs"}, About: "the unmodified kube-proxy, mode ipvs"},
 }
 
+// Processes are our own proxies as processes of their own, fed by an API server as kube-proxy is.
+var Processes = []Proxy{
+	{Name: "svclab/nftables", Powers: []string{"nftables"}, About: "svclab's own core on nf_tables, as a process of its own: svclab proxy"},
+	{Name: "svclab/iptables-nft", Powers: []string{"iptables-nft"}, Mode: iptablesMode, About: "svclab's own core on iptables, which writes to nf_tables, as a process of its own"},
+	{Name: "svclab/iptables-legacy", Powers: []string{"iptables-legacy"}, Mode: iptablesMode, About: "svclab's own core on the older ip_tables, as a process of its own"},
+}
+
 // KubeProxyVersion is the one that is meant where no other is named: the one that ./run.sh kube-proxy builds.
 const KubeProxyVersion = "v1.36.3"
 
@@ -42,6 +48,7 @@ type Foreign struct {
 	Gates  map[string]bool // optional: feature gates of kube-proxy
 	Args   []string        // optional: further arguments
 	Log    *slog.Logger    // optional: told what the proxies record as events
+	Self   string          // optional: the svclab whose verb proxy is run; default: this very program
 }
 
 // profilePrefix begins the name of a proxy that a file describes.
@@ -61,6 +68,9 @@ func (f Foreign) Find(name string) (Proxy, error) {
 		profile.Command = slices.Concat(profile.Command, f.Args)
 		return Proxy{Name: name, About: "as " + file + " says", Powers: profile.Needs, foreign: &foreignProxy{
 			name: name, base: name, log: f.Log, profile: func(cluster.Settings) (foreign.Profile, error) { return profile, nil }}}, nil
+	}
+	if strings.HasPrefix(name, processPrefix) {
+		return f.process(name)
 	}
 	if !strings.HasPrefix(name, "kube-proxy/") {
 		return Find(name)
@@ -96,6 +106,70 @@ func (f Foreign) Find(name string) (Proxy, error) {
 	return p, nil
 }
 
+// processPrefix begins the names of Processes.
+const processPrefix = "svclab/"
+
+// process is one of Processes: the profile has every setting as a flag.
+func (f Foreign) process(name string) (Proxy, error) {
+	i := slices.IndexFunc(Processes, func(p Proxy) bool { return p.Name == name })
+	if i < 0 {
+		return Find(name) // which says what there is
+	}
+	self := f.Self
+	if self == "" {
+		var err error
+		if self, err = os.Executable(); err != nil {
+			return Proxy{}, fmt.Errorf("proxy %s: find this program: %w", name, err)
+		}
+	}
+	p := Processes[i]
+	p.foreign = &foreignProxy{name: name, base: name, own: true, binary: self, log: f.Log, profile: func(s cluster.Settings) (foreign.Profile, error) {
+		command := []string{self, "proxy", "--backend=" + strings.TrimPrefix(name, processPrefix), "--api={{.API}}", "--node={{.Name}}",
+			"--metrics-bind-address={{.Metrics}}", "--healthz-bind-address={{.Healthz}}"}
+		return foreign.Profile{
+			Name: name, Command: slices.Concat(command, settingsFlags(s), f.Args), Barrier: foreign.BarrierFeed, Agent: Agent,
+		}, nil
+	}}
+	return p, nil
+}
+
+// settingsFlags say the settings to `svclab proxy`.
+func settingsFlags(s cluster.Settings) (out []string) {
+	add := func(flag, value string) {
+		if value != "" {
+			out = append(out, "--"+flag+"="+value)
+		}
+	}
+	list := func(ranges []netip.Prefix) string {
+		var texts []string
+		for _, r := range ranges {
+			texts = append(texts, r.String())
+		}
+		return strings.Join(texts, ",")
+	}
+	add("detect-local-mode", string(s.DetectLocalMode))
+	switch s.DetectLocalMode {
+	case cluster.DetectClusterCIDR:
+		add("cluster-cidr", list(s.ClusterCIDRs))
+	case cluster.DetectBridgeInterface:
+		add("pod-bridge-interface", s.Interface)
+	case cluster.DetectInterfaceNamePrefix:
+		add("pod-interface-name-prefix", s.Interface)
+	}
+	if s.MasqueradeAll {
+		add("masquerade-all", "true")
+	}
+	if s.Primary {
+		add("nodeport-addresses", "primary")
+	} else {
+		add("nodeport-addresses", list(s.NodePortAddresses))
+	}
+	if s.NoLocalhostNodePorts {
+		add("iptables-localhost-nodeports", "false")
+	}
+	return out
+}
+
 // Built is where ./run.sh kube-proxy puts the kube-proxy of a version.
 func Built(version string) string {
 	cache := os.Getenv("XDG_CACHE_HOME")
@@ -110,6 +184,7 @@ type foreignProxy struct {
 	name    string
 	base    string // without a version
 	version string // empty: unknown
+	own     bool   // our own core, of which nothing is known
 	binary  string // empty: the profile's command is looked for when it is started
 	remedy  string
 	profile func(cluster.Settings) (foreign.Profile, error)
@@ -132,7 +207,7 @@ func versionOf(binary string) string {
 // Known is what lists of known disagreements go by: the name without a version, and the version, empty when it is unknown;
 // false for a proxy of our own, of which nothing is known.
 func (p Proxy) Known() (base, version string, ok bool) {
-	if p.foreign == nil {
+	if p.foreign == nil || p.foreign.own {
 		return "", "", false
 	}
 	return p.foreign.base, p.foreign.version, true
@@ -163,7 +238,7 @@ func (f *foreignProxy) opener(settings cluster.Settings) func(*world.Host, *nsne
 		if err != nil {
 			return nil, err
 		}
-		api := kubeapi.New(kubeapi.Options{ServiceCIDRs: control.ServiceCIDRs(), Log: f.log})
+		api := kubeapi.New(kubeapi.Options{Log: f.log})
 		l, err := ns.ListenTCP(netip.MustParseAddrPort("127.0.0.1:0"))
 		if err != nil {
 			return nil, errors.Join(err, api.Close())

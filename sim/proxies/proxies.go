@@ -19,9 +19,9 @@ import (
 	"svclab/proxycore/cluster"
 	"svclab/proxycore/conntrack"
 	"svclab/proxycore/iptables"
+	"svclab/proxycore/metrics"
 	"svclab/proxycore/mutant"
 	"svclab/proxycore/nftables"
-	"svclab/sim/control"
 	"svclab/sim/lab"
 	"svclab/sim/world"
 )
@@ -100,7 +100,7 @@ func Find(name string) (Proxy, error) {
 
 // Names lists the proxies, our own first.
 func Names() (names []string) {
-	for _, p := range slices.Concat(All, KubeProxies) {
+	for _, p := range slices.Concat(All, Processes, KubeProxies) {
 		names = append(names, p.Name)
 	}
 	return names
@@ -113,8 +113,8 @@ func mutantNames() (names []string) {
 	return names
 }
 
-// Opener returns the constructor that a lab asks for: the proxy core with this backend on one node, told the topology's
-// settings. Where they need the range of all pods and do not say it, it is what the nodes have.
+// Opener returns the constructor that a lab asks for: this proxy on one node, told the topology's settings. Where they need
+// the range of all pods and do not say it, it is what the nodes have.
 func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeProxy, error) {
 	settings := t.Settings
 	if len(settings.ClusterCIDRs) == 0 {
@@ -125,48 +125,64 @@ func (p Proxy) Opener(t *world.Topology) func(*world.Host, *nsnet.NS) (lab.NodeP
 	if p.foreign != nil {
 		return p.foreign.opener(settings)
 	}
-	config := proxycore.Config{Settings: settings, Mode: p.Mode}
-	for _, text := range control.ServiceCIDRs() {
-		config.ServiceCIDRs = append(config.ServiceCIDRs, netip.MustParsePrefix(text))
-	}
 	return func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
-		if p.mutant != nil {
-			for _, key := range slices.Sorted(maps.Keys(p.mutant.Sysctls)) {
-				if err := ns.Sysctls(nsnet.Setting{Key: key, Value: p.mutant.Sysctls[key]}); err != nil {
-					return nil, err
-				}
+		return p.open(ns, core{node: node.Name, settings: settings, healthz: healthzAt, metrics: metricsAt})
+	}
+}
+
+// core is what the proxy core of one node is told.
+type core struct {
+	node     string
+	settings cluster.Settings
+	healthz  netip.AddrPort
+	metrics  netip.AddrPort
+	more     func() []metrics.Counter // optional
+	failed   func(error)              // optional: told where serving health checks failed
+}
+
+// node is the proxy core on a node, whoever feeds it.
+type node interface {
+	lab.NodeProxy
+	Abandon()
+}
+
+// open is the one constructor of our own core: in a lab, and in a process of its own.
+func (p Proxy) open(ns *nsnet.NS, c core) (node, error) {
+	if p.mutant != nil {
+		for _, key := range slices.Sorted(maps.Keys(p.mutant.Sysctls)) {
+			if err := ns.Sysctls(nsnet.Setting{Key: key, Value: p.mutant.Sysctls[key]}); err != nil {
+				return nil, err
 			}
 		}
-		backend, err := p.Backend(ns)
-		if err != nil {
-			return nil, err
-		}
-		memory, err := conntrack.New(ns.FD())
-		if err != nil {
-			return nil, err
-		}
-		cleaner := proxycore.Cleaner(memory)
-		if p.mutant != nil && p.mutant.Backend != nil {
-			backend = p.mutant.Backend(backend, ns.FD())
-		}
-		if p.mutant != nil && p.mutant.Cleaner != nil {
-			cleaner = p.mutant.Cleaner(cleaner)
-		}
-		config := config
-		config.Node = node.Name
-		observers, err := p.watch(ns)
-		if err != nil {
-			return nil, errors.Join(err, backend.Close(), cleaner.Close())
-		}
-		core := proxycore.New(config, backend, cleaner, observers...)
-		switch {
-		case p.mutant == nil:
-			return proxycore.Keep(core, healPeriod), nil
-		case p.mutant.State != nil:
-			return misled{unchecked{core}, p.mutant.State}, nil
-		}
-		return unchecked{core}, nil
 	}
+	backend, err := p.Backend(ns)
+	if err != nil {
+		return nil, err
+	}
+	sent, _ := backend.(proxycore.Meter)
+	memory, err := conntrack.New(ns.FD())
+	if err != nil {
+		return nil, errors.Join(err, backend.Close())
+	}
+	cleaner := proxycore.Cleaner(memory)
+	if p.mutant != nil && p.mutant.Backend != nil {
+		backend = p.mutant.Backend(backend, ns.FD())
+	}
+	if p.mutant != nil && p.mutant.Cleaner != nil {
+		cleaner = p.mutant.Cleaner(cleaner)
+	}
+	observers, err := p.watch(ns, c, sent)
+	if err != nil {
+		return nil, errors.Join(err, backend.Close(), cleaner.Close())
+	}
+	made := proxycore.New(proxycore.Config{Node: c.node, Settings: c.settings, Mode: p.Mode}, backend, cleaner, observers...)
+	switch {
+	case p.mutant == nil:
+		return proxycore.Keep(made, healPeriod), nil
+	case p.mutant.State != nil:
+		return misled{unchecked{made}, p.mutant.State}, nil
+	}
+	return unchecked{made}, nil
 }
 
 // healPeriod is how often our own core looks after its rules: a foreign flush is healed within this and one full sync.

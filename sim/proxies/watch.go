@@ -19,14 +19,19 @@ var (
 )
 
 // watch is who answers questions about the node's proxy.
-func (p Proxy) watch(ns *nsnet.NS) ([]proxycore.Observer, error) {
+func (p Proxy) watch(ns *nsnet.NS, c core, sent proxycore.Meter) ([]proxycore.Observer, error) {
 	mode, _, _ := strings.Cut(strings.ReplaceAll(p.Name, "~", "-"), "-") // iptables-legacy is mode iptables
-	figures := metrics.New(metrics.Options{Mode: mode})
+	figures := metrics.New(metrics.Options{Mode: mode, More: c.more, Sent: sent})
+	also := map[netip.AddrPort]http.Handler{}
+	if c.metrics.IsValid() {
+		also[c.metrics] = figures
+	}
 	checks, err := health.New(health.Options{
 		Listen:  func(at netip.AddrPort) (net.Listener, error) { return ns.ListenTCP(at) },
-		Healthz: healthzAt,
-		Also:    map[netip.AddrPort]http.Handler{metricsAt: figures},
+		Healthz: c.healthz,
+		Also:    also,
 		Count:   figures.Answered,
+		Failed:  c.failed,
 	})
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -31,8 +32,16 @@ type Shape struct {
 	Endpoints func(service int) int // how many a Service has: Each, Zipf
 	// Near of a thousand endpoints are on the node under test, the others elsewhere: a node of a large cluster has few.
 	Near int
+	// NearService is optional: whether all endpoints of a Service are on the node under test, or all elsewhere, whatever Near says.
+	NearService func(service int) bool
 	// Protocol of the Services; empty is TCP.
 	Protocol corev1.Protocol
+	// UDP is optional: the Services that are UDP, whatever Protocol says.
+	UDP func(service int) bool
+	// Ports says how many ports a Service has, from Port on; all lead to TargetPort. Nil: one.
+	Ports func(service int) int
+	// Clock stamps each slice with when its pods changed, as the real controller does; nil: none is stamped.
+	Clock func() time.Time
 }
 
 // Each gives all Services as many.
@@ -64,17 +73,18 @@ type Cluster struct {
 	state *cluster.Snapshot
 	sizes []int // of each Service, as it began
 	first []int // the number of its first endpoint
+	wide  int   // of the largest of them
 	next  int   // the first endpoint that nobody has had
 	turn  int   // counts changes: each object that is written anew has another generation
 }
 
 // New makes a cluster.
 func New(s Shape) *Cluster {
-	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
+	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithServiceCIDRs(ServiceRange).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
 	for i := range s.Services {
 		n := s.Endpoints(i)
 		c.sizes, c.first = append(c.sizes, n), append(c.first, c.next)
-		c.next += n
+		c.next, c.wide = c.next+n, max(c.wide, n)
 		c.state = c.with(c.state, i, numbers(c.first[i], n))
 	}
 	return c
@@ -94,7 +104,7 @@ func (c *Cluster) EndpointsOf(i int) []int {
 	if i < len(c.first) {
 		return numbers(c.first[i], c.sizes[i])
 	}
-	return numbers(c.next+(i-len(c.first))*c.shape.Endpoints(0), c.shape.Endpoints(i))
+	return numbers(c.next+(i-len(c.first))*max(c.wide, c.shape.Endpoints(i)), c.shape.Endpoints(i))
 }
 
 // Fresh is the k-th endpoint that no Service began with, and none of the next ones has. It is used by turns: an address that
@@ -120,7 +130,11 @@ func Front(i int) netip.AddrPort { return netip.AddrPortFrom(plus(ServiceRange, 
 
 // Endpoint is the address of an endpoint, by its number.
 func (c *Cluster) Endpoint(e int) netip.AddrPort {
-	if e%1000 < c.shape.Near {
+	if c.shape.NearService != nil {
+		if i, _ := slices.BinarySearch(c.first, e+1); e < c.next && c.shape.NearService(i-1) {
+			return netip.AddrPortFrom(plus(NearRange, 16+e), TargetPort)
+		}
+	} else if e%1000 < c.shape.Near {
 		return netip.AddrPortFrom(plus(NearRange, 16+e/1000*c.shape.Near+e%1000), TargetPort)
 	}
 	return netip.AddrPortFrom(plus(FarPods, 16+e), TargetPort)
@@ -164,7 +178,9 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 	}
 	k := 0
 	for part := range slices.Chunk(endpoints, sliceSize) {
-		s = s.WithSlice(c.slice(i, k, part))
+		if !c.has(s, key, k, part) {
+			s = s.WithSlice(c.slice(i, k, part))
+		}
 		k++
 	}
 	for slice := range s.Slices(key) { // what is left of a longer list
@@ -175,10 +191,23 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 	return s
 }
 
+// has reports whether the k-th slice of a Service has just these endpoints: then nobody writes it anew.
+func (c *Cluster) has(s *cluster.Snapshot, service cluster.Key, k int, endpoints []int) bool {
+	for slice := range s.Slices(service) {
+		if slice.Object.Labels["svclab/part"] == part(k) {
+			return slices.EqualFunc(slice.Addresses, endpoints, func(a netip.Addr, e int) bool { return a == c.Endpoint(e).Addr() })
+		}
+	}
+	return false
+}
+
 func part(k int) string { return fmt.Sprintf("%04d", k) }
 
-func (c *Cluster) protocol() corev1.Protocol {
-	if c.shape.Protocol == "" {
+func (c *Cluster) protocol(i int) corev1.Protocol {
+	switch {
+	case c.shape.UDP != nil && c.shape.UDP(i):
+		return corev1.ProtocolUDP
+	case c.shape.Protocol == "":
 		return corev1.ProtocolTCP
 	}
 	return c.shape.Protocol
@@ -195,13 +224,43 @@ func (c *Cluster) service(i int) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, Selector: map[string]string{"app": name(i)},
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, IPFamilyPolicy: &single, InternalTrafficPolicy: &everywhere, SessionAffinity: corev1.ServiceAffinityNone,
-			Ports: []corev1.ServicePort{{Name: "http", Protocol: c.protocol(), Port: Port}},
+			Ports: c.ports(i),
 		},
 	}
 }
 
+func (c *Cluster) portsOf(i int) int {
+	if c.shape.Ports == nil {
+		return 1
+	}
+	return max(1, c.shape.Ports(i))
+}
+
+func portName(k int) string {
+	if k == 0 {
+		return "http"
+	}
+	return fmt.Sprintf("http-%d", k)
+}
+
+func (c *Cluster) ports(i int) (list []corev1.ServicePort) {
+	for k := range c.portsOf(i) {
+		list = append(list, corev1.ServicePort{Name: portName(k), Protocol: c.protocol(i), Port: int32(Port + k)})
+	}
+	return list
+}
+
+func (c *Cluster) targets(i int) (list []discoveryv1.EndpointPort) {
+	port, protocol := int32(TargetPort), c.protocol(i)
+	for k := range c.portsOf(i) {
+		name := portName(k)
+		list = append(list, discoveryv1.EndpointPort{Name: &name, Port: &port, Protocol: &protocol})
+	}
+	return list
+}
+
 func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
-	portName, port, protocol, yes, no := "http", int32(TargetPort), c.protocol(), true, false
+	yes, no := true, false
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s-%s", name(i), part(k)), Generation: int64(c.turn),
@@ -211,8 +270,11 @@ func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: name(i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), Controller: &yes, BlockOwnerDeletion: &yes}},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: &portName, Port: &port, Protocol: &protocol}},
+		Ports:       c.targets(i),
 		Endpoints:   make([]discoveryv1.Endpoint, len(endpoints)),
+	}
+	if c.shape.Clock != nil {
+		s.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: c.shape.Clock().UTC().Format(time.RFC3339Nano)}
 	}
 	near, far := NearName, FarName
 	for j, e := range endpoints {

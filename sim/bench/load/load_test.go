@@ -59,6 +59,24 @@ func routesOf(t *testing.T, s *cluster.Snapshot, i int) []proxycore.Route {
 	for slice := range s.Slices(key) {
 		endpoints = append(endpoints, slice)
 	}
-	_, view := proxycore.CompileNode(s.Node(NearName), proxycore.Config{Node: NearName})
+	_, view := proxycore.CompileNode(s.Node(NearName), nil, proxycore.Config{Node: NearName})
 	return proxycore.Compile(s.Service(key), endpoints, view)
+}
+
+func TestServicesNearAndUDP(t *testing.T) {
+	made := New(Shape{Services: 4, Endpoints: Zipf(6), NearService: func(i int) bool { return i%2 == 0 }, UDP: func(i int) bool { return i > 1 }})
+	for i := range 4 {
+		r := routesOf(t, made.Snapshot(), i)[0]
+		if udp := r.Proto == cluster.UDP; udp != (i > 1) {
+			t.Errorf("Service %d is %v", i, r.Proto)
+		}
+		for _, e := range r.Pool.Endpoints {
+			if near := NearRange.Contains(e.Addr()); near != (i%2 == 0) {
+				t.Errorf("Service %d has endpoint %v", i, e)
+			}
+		}
+	}
+	if at := made.Endpoint(made.Fresh(0)); !FarPods.Contains(at.Addr()) {
+		t.Errorf("a fresh endpoint is at %v", at)
+	}
 }
