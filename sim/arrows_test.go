@@ -26,6 +26,7 @@ var arrows = map[string]string{
 	"sim/settle":            "",
 	"sim/stat":              "",
 	"sim/lab":               "nsnet nsnet/sctp nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
+	"sim/evidence":          "nsnet nsnet/capture nsnet/counters nsnet/fib nsnet/nflog nsnet/nftrace nsnet/packet nsnet/rules proxycore/conntrack sim/lab sim/world", // watches and judges nothing
 	"sim/bench/labs":        "nsnet nsnet/wire proxycore/cluster reports/measure sim/lab sim/oracle sim/proxies sim/world",
 	"sim/bench/load":        "proxycore/cluster",
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
@@ -49,11 +50,18 @@ var arrows = map[string]string{
 	"proxycore/reflector":         "proxycore/cluster", // it feeds whoever takes states
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
-	"nsnet":         "",
-	"nsnet/sandbox": "nsnet",
-	"nsnet/wire":    "nsnet",
-	"nsnet/sctp":    "",
-	"nsnet/nstest":  "nsnet nsnet/sandbox",
+	"nsnet":          "",
+	"nsnet/sandbox":  "nsnet",
+	"nsnet/wire":     "nsnet",
+	"nsnet/sctp":     "",
+	"nsnet/packet":   "",
+	"nsnet/capture":  "nsnet nsnet/packet",
+	"nsnet/nftrace":  "nsnet",
+	"nsnet/nflog":    "nsnet",
+	"nsnet/fib":      "nsnet",
+	"nsnet/counters": "nsnet",
+	"nsnet/rules":    "nsnet nsnet/packet",
+	"nsnet/nstest":   "nsnet nsnet/sandbox",
 
 	"reports":         "reports/verdict",
 	"reports/change":  "reports/figures reports/measure",
