@@ -94,15 +94,19 @@ func (b *builder) droppedWords(r *evidence.Rule) []string {
 		text = "The Service wants outside calls answered on the node where they come in (policy Local), and that node has no endpoint. Such calls are dropped, not refused: a load balancer may be late to notice."
 	case b.front == nil && m.Part == naming.Refuse:
 		text = "The address is a Service's, the port is none of its ports. Rather than let the packet wander off, the proxy had written a rule that refuses it."
-	default:
-		text = "The packet was for nobody else after that."
 	}
-	words := []string{text}
+	var words []string
+	if text != "" {
+		words = append(words, text)
+	}
 	did := "threw the packet away"
 	if b.rejects(r) {
 		did = "threw the packet away, and the kernel sent the sender an ICMP message (port unreachable)"
 	}
-	return append(words, fmt.Sprintf("%s found the rule that fits; it %s. Nothing was translated.", soft, did))
+	if b.dnat == nil {
+		did += ". Nothing was translated"
+	}
+	return append(words, fmt.Sprintf("%s found the rule that fits; it %s.", soft, did))
 }
 
 // leakedWords say where a packet goes for which there is no rule.
