@@ -120,6 +120,9 @@ func (r *Reflector) Run(ctx context.Context, apply func(context.Context, *cluste
 			return ctx.Err()
 		}
 		n := r.take()
+		if len(n.changes) == 0 && n.listed == 0 && n.seen == state.seen {
+			continue // came with what was taken before
+		}
 		state.fold(n)
 		if state.missing > 0 {
 			continue
