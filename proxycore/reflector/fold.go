@@ -42,13 +42,17 @@ func (f *folder) begin() {
 	var services []*corev1.Service
 	var endpoints []*discoveryv1.EndpointSlice
 	var rest []change
+	var later [numResources]bool // it has changed since: from there on the order counts
 	for _, c := range f.early {
 		s, isService := c.now.(*corev1.Service)
 		e, isSlice := c.now.(*discoveryv1.EndpointSlice)
 		switch {
-		case isService && c.was == nil:
+		case c.was != nil || later[c.index]:
+			later[c.index] = true
+			rest = append(rest, c)
+		case isService:
 			services = append(services, s)
-		case isSlice && c.was == nil:
+		case isSlice:
 			endpoints = append(endpoints, e)
 		default:
 			rest = append(rest, c)

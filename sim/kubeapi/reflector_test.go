@@ -266,7 +266,8 @@ func TestReflectorServerComesBack(t *testing.T) {
 	f.api.Set(s)
 	f.until(t, text(s))
 	for i := range 50 { // the second is never as far as the first
-		f.api.Set(s.WithService(svc("y", fmt.Sprintf("10.96.4.%d", i+1))).WithNode(node("node-1", fmt.Sprintf("10.244.%d.0/24", i))))
+		f.api.Set(s.WithService(svc("y", fmt.Sprintf("10.96.4.%d", i+1))).WithNode(node("node-1", fmt.Sprintf("10.244.%d.0/24", i))).
+			WithServiceCIDRs(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 100, byte(i), 0}), 24)).WithSlice(endpoints("b", "b-1", fmt.Sprintf("10.244.1.%d", i+10))))
 	}
 	f.api.Set(s)
 	f.until(t, text(s))
