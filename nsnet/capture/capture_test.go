@@ -48,6 +48,13 @@ func pair(t *testing.T, podAddr, nodeAddr string) (pod, node *nsnet.NS) {
 	if err := wire.Addr(node, "lo", netip.PrefixFrom(a, a.BitLen())); err != nil {
 		t.Fatal(err)
 	}
+	for _, err := range []error{
+		wire.Ready(t.Context(), pod, "eth0", netip.MustParseAddr(podAddr)), wire.Ready(t.Context(), node, "pod1"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	ln, err := node.ListenTCP(netip.AddrPortFrom(a, 80))
 	if err != nil {
 		t.Fatal(err)

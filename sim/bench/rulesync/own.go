@@ -23,7 +23,6 @@ type own struct {
 	full, partial   float64 // seconds of those of each kind, where the proxy tells them apart
 	programs, since float64 // network programming latency: how many, seconds together
 	netlink         float64 // bytes sent to the kernel; -1: it does not say
-	last            float64 // when a sync last ended, seconds since 1970
 	pending         float64 // objects that have changed and are not in force, of both families
 }
 
@@ -34,7 +33,6 @@ const (
 	metricPartial = "kubeproxy_sync_partial_proxy_rules_duration_seconds"
 	metricProgram = "kubeproxy_network_programming_duration_seconds"
 	metricNetlink = "svclab_netlink_bytes_total"
-	metricLast    = "kubeproxy_sync_proxy_rules_last_timestamp_seconds"
 	metricService = "kubeproxy_sync_proxy_rules_service_changes_pending"
 	metricSlice   = "kubeproxy_sync_proxy_rules_endpoint_changes_pending"
 )
@@ -49,11 +47,6 @@ func parseOwn(text string) (o own, err error) {
 	_, o.full = histogram(all[metricFull])
 	_, o.partial = histogram(all[metricPartial])
 	o.programs, o.since = histogram(all[metricProgram])
-	for _, m := range all[metricLast].GetMetric() {
-		if !six(m) {
-			o.last = m.GetGauge().GetValue()
-		}
-	}
 	for _, name := range []string{metricService, metricSlice} {
 		for _, m := range all[name].GetMetric() {
 			o.pending += m.GetGauge().GetValue()
@@ -140,22 +133,26 @@ func (s *site) says(ctx context.Context) (own, error) {
 	return parseOwn(text)
 }
 
-// saysSince reads them once the sync is counted that made the commit at that time: that is when all is done, after the rules are in
-// force. Without one after a while there is nothing to say.
-func (s *site) saysSince(ctx context.Context, before own, commit time.Time) (diff own, ok bool) {
-	const clocks = 5 * time.Millisecond // between a commit and the time at which it was seen
-	at := float64(commit.Add(-clocks).UnixNano()) / 1e9
-	patience, calm := time.Now().Add(5*time.Second+min(s.patience, 5*time.Minute)/10), time.Time{}
+// calmFor is how long kube-proxy's count of syncs must stay as it is to be believed: it counts some time after it has done.
+const calmFor = 300 * time.Millisecond
+
+// saysSince reads them once nothing is pending any more, so that all the syncs of a change are counted, and the next change is not
+// held up by one of them: kube-proxy may sync twice, as when a Service and its EndpointSlice come one after the other.
+func (s *site) saysSince(ctx context.Context, before own) (diff own, ok bool) {
+	if s.unknown() {
+		return own{}, false
+	}
+	patience, calm := time.Now().Add(min(s.patience, 5*time.Minute)), time.Time{}
 	for time.Now().Before(patience) {
 		now, err := s.says(ctx)
-		if later := now.minus(before); err == nil && later.syncs > 0 && later.last >= at {
-			if s.quiet < minSyncPeriod { // it counts and dates a sync at once
+		if later := now.minus(before); err == nil && later.syncs > 0 && later.pending == 0 {
+			if !s.bundles() { // it counts at once
 				return later, true
 			}
 			if !ok || later.syncs != diff.syncs {
 				diff, ok, calm = later, true, time.Now()
 			}
-			if time.Since(calm) > 300*time.Millisecond {
+			if time.Since(calm) > calmFor {
 				return diff, true
 			}
 		}
@@ -164,20 +161,6 @@ func (s *site) saysSince(ctx context.Context, before own, commit time.Time) (dif
 		}
 	}
 	return diff, ok
-}
-
-// idle waits until kube-proxy has nothing to do. One change may make it sync twice, as when a Service and its EndpointSlice come
-// one after the other, and the second must not fall into the next change.
-func (s *site) idle(ctx context.Context) error {
-	for end := time.Now().Add(s.patience); time.Now().Before(end); {
-		if now, err := s.says(ctx); err == nil && now.pending == 0 {
-			return nil
-		}
-		if !sleep(ctx, 20*time.Millisecond) {
-			return context.Cause(ctx)
-		}
-	}
-	return nil // the next change will show it
 }
 
 func sleep(ctx context.Context, d time.Duration) bool {

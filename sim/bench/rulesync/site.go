@@ -51,8 +51,8 @@ func openSite(ctx context.Context, run *measure.Run, j job, c *load.Cluster, end
 		run: run, at: measure.Row{Proxy: j.Name, Services: j.services, Endpoints: endpoints}, proxy: j.Proxy, cluster: c, state: c.Snapshot(),
 		has: map[int][]int{}, rng: rng, quiet: 10 * time.Millisecond, never: map[string]bool{},
 	}
-	if strings.HasPrefix(j.Proxy.Name, "kube-proxy/") {
-		s.quiet = minSyncPeriod + 100*time.Millisecond
+	if s.bundles() {
+		s.quiet = minSyncPeriod + 100*time.Millisecond - calmFor // which has passed already
 	}
 	defer func() {
 		if err != nil {
@@ -204,7 +204,7 @@ func (s *site) write(ctx context.Context) written {
 // measured applies the state, waits for the watches, and writes down what there is to know.
 func (s *site) measured(ctx context.Context, work, note string, o *observation) error {
 	before, err := s.says(ctx)
-	if err != nil && s.pid() != 0 {
+	if err != nil && s.pid() != 0 && !s.unknown() {
 		return fmt.Errorf("read the metrics of %s: %w", s.at.Proxy, err)
 	}
 	if _, err := s.commits.look(); err != nil {
@@ -236,10 +236,7 @@ func (s *site) measured(ctx context.Context, work, note string, o *observation) 
 	}
 	s.add(work, FirstPacket, measure.Seconds, note, first.Sub(began).Seconds())
 	s.committed(work, seen, commit.Sub(began))
-	if !seen {
-		commit = began // any sync will do
-	}
-	s.own(ctx, work, before, call, commit)
+	s.own(ctx, work, before, call)
 	return s.rest(ctx)
 }
 
@@ -258,12 +255,16 @@ func (s *site) committed(work string, seen bool, after time.Duration) {
 }
 
 // own writes down what the proxy says of the syncs since.
-func (s *site) own(ctx context.Context, work string, before own, call time.Duration, commit time.Time) {
-	ours := !strings.HasPrefix(s.proxy.Name, "kube-proxy/") && !strings.HasPrefix(s.proxy.Name, "exec:")
+func (s *site) own(ctx context.Context, work string, before own, call time.Duration) {
+	ours := !s.bundles() && !s.unknown()
 	if ours && !s.isProcess() {
 		s.add(work, Apply, measure.Seconds, "", call.Seconds())
 	}
-	diff, ok := s.saysSince(ctx, before, commit)
+	if s.unknown() {
+		s.tell(work, OwnMetric, measure.Seconds, "nobody knows its metrics")
+		return
+	}
+	diff, ok := s.saysSince(ctx, before)
 	if !ok {
 		s.tell(work, OwnMetric, measure.Seconds, "it has counted no sync")
 		return
@@ -286,13 +287,14 @@ func (s *site) own(ctx context.Context, work string, before own, call time.Durat
 	}
 }
 
+// bundles reports whether the proxy holds changes back, to do them together.
+func (s *site) bundles() bool { return strings.HasPrefix(s.proxy.Name, "kube-proxy/") }
+
+// unknown reports whether nobody knows the proxy's metrics, because a file says how to run it.
+func (s *site) unknown() bool { return strings.HasPrefix(s.proxy.Name, "exec:") }
+
 // rest is what must pass before the next change, lest it be held back for the last one's sake.
 func (s *site) rest(ctx context.Context) error {
-	if s.quiet > minSyncPeriod {
-		if err := s.idle(ctx); err != nil {
-			return err
-		}
-	}
 	if !sleep(ctx, s.quiet) {
 		return context.Cause(ctx)
 	}

@@ -17,7 +17,7 @@ type place struct{ service, slot int }
 func (s *site) stream(ctx context.Context, work, note string, places []place, every time.Duration) error {
 	before := s.cpu()
 	said, err := s.says(ctx)
-	if err != nil && s.pid() != 0 {
+	if err != nil && s.pid() != 0 && !s.unknown() {
 		return fmt.Errorf("read the metrics of %s: %w", s.at.Proxy, err)
 	}
 	if _, err := s.commits.look(); err != nil {
@@ -55,11 +55,7 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 		return s.failed(work, err)
 	}
 	commits, seen := 0, true
-	last := began
 	for _, w := range o.watches {
-		if w.commit.After(last) {
-			last = w.commit
-		}
 		at := w.began.Sub(began).Seconds()
 		row := s.add(work, FirstPacket, measure.Seconds, note, w.took().Seconds())
 		row.At = append(row.At, at)
@@ -71,7 +67,7 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if !seen {
 		s.committed(work, false, 0)
 	}
-	if diff, ok := s.saysSince(ctx, said, last); ok {
+	if diff, ok := s.saysSince(ctx, said); ok {
 		_, commits = s.commits.between(began, time.Now())
 		s.add(work, OwnMetric, measure.Seconds, fmt.Sprintf("the mean of its syncs, which were %.0f for %d changes; the kernel took %d commits", diff.syncs, len(places), commits), diff.seconds/diff.syncs)
 		if diff.programs > 0 {

@@ -132,11 +132,11 @@ kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv4"} 3
 kubeproxy_sync_proxy_rules_duration_seconds_bucket{ip_family="IPv6",le="+Inf"} 9
 kubeproxy_sync_proxy_rules_duration_seconds_sum{ip_family="IPv6"} 9
 kubeproxy_sync_proxy_rules_duration_seconds_count{ip_family="IPv6"} 9
-# TYPE kubeproxy_sync_proxy_rules_last_timestamp_seconds gauge
-kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv4"} 17
-kubeproxy_sync_proxy_rules_last_timestamp_seconds{ip_family="IPv6"} 18
+# TYPE kubeproxy_sync_proxy_rules_service_changes_pending gauge
+kubeproxy_sync_proxy_rules_service_changes_pending{ip_family="IPv4"} 1
+kubeproxy_sync_proxy_rules_service_changes_pending{ip_family="IPv6"} 2
 `)
-	if err != nil || o.syncs != 3 || o.seconds != 1.5 || o.last != 17 || o.netlink != -1 {
+	if err != nil || o.syncs != 3 || o.seconds != 1.5 || o.pending != 3 || o.netlink != -1 {
 		t.Errorf("got %+v, %v", o, err)
 	}
 	if d := o.minus(own{syncs: 1, seconds: 1}); d.syncs != 2 || d.seconds != 0.5 {
