@@ -28,7 +28,7 @@ type printer struct {
 }
 
 func (p *printer) paint(code, text string) string {
-	if !p.color || text == "" {
+	if !p.color || text == "" || code == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

@@ -33,7 +33,10 @@ func (b *builder) verdict() string {
 		}
 		return "REFUSED" + by + b.ended(p) + " The client was told at once, by ICMP: port unreachable."
 	case "reset":
-		return "RESET: the machine that was reached has nobody who listens there, and said so." + b.ended(p)
+		if p != nil && p.End.Fate == evidence.Delivered {
+			return fmt.Sprintf("RESET by %s: it was reached, nobody listens there, and its kernel said so.", p.End.Site)
+		}
+		return "RESET" + b.ended(p)
 	case "unreachable":
 		return "UNREACHABLE" + b.ended(p) + " The client was told so by ICMP."
 	case "denied":
@@ -66,11 +69,31 @@ func (b *builder) ended(p *evidence.Packet) string {
 	}
 	if b.e.Seen.Outcome == "silent" {
 		if back := b.first(evidence.Back); back != nil && back.End.Fate != evidence.Delivered {
-			return fmt.Sprintf(": the packet reached %s, but its answer did not come back; it ended at %s.", site, back.End.Site)
+			return fmt.Sprintf(": the packet reached %s, but its answer did not come back; it ended at %s.", site, short(back.End.Site))
+		}
+		if from := b.stranger(); from.IsValid() {
+			return fmt.Sprintf(": the packet reached %s, but its answer came back from %s, whom the client had never called, and was refused as a stranger's.", site, from)
 		}
 		return fmt.Sprintf(": the packet reached %s, which said nothing.", site)
 	}
 	return "."
+}
+
+// stranger is the address from which an answer came back that is not the one that was called; else not valid.
+func (b *builder) stranger() (from netip.AddrPort) {
+	back := b.first(evidence.Back)
+	if back == nil || back.End.Fate != evidence.Delivered || strings.HasPrefix(back.What, "ICMP") {
+		return from
+	}
+	for _, h := range back.Hops {
+		if h.Walk == nil {
+			from = h.Src
+		}
+	}
+	if from == b.e.Flow.To {
+		return netip.AddrPort{}
+	}
+	return from
 }
 
 func (b *builder) rejects(r *evidence.Rule) bool {
@@ -133,7 +156,11 @@ func (b *builder) whatIs(to netip.AddrPort) string {
 		}
 	}
 	if port != nil {
-		return fmt.Sprintf("an address of Service %s, which has no such port; it has %s%s", port.Service, strings.Join(with, ", "), where(port.Where))
+		no := "has no such port; it has"
+		if b.isICMP() {
+			no = "answers no echo; it has ports"
+		}
+		return fmt.Sprintf("an address of Service %s, which %s %s%s", port.Service, no, strings.Join(with, ", "), where(port.Where))
 	}
 	if name := b.hosts[to.Addr()]; name != "" {
 		return "the own address of " + name + ": no Service is meant"
@@ -181,14 +208,33 @@ func (b *builder) whoDid(node string, r *evidence.Rule, did string) string {
 		module = ", in its module nf_nat,"
 	}
 	text := fmt.Sprintf("The kernel of %s%s %s, because a rule says so that is kept in %s. ", node, module, did, software(r))
-	writer := "somebody else than " + b.proxy()
-	if r == nil || b.meaning(r).Known() {
-		writer = strings.ToUpper(b.proxy()[:1]) + b.proxy()[1:]
-		if b.proxy() == "kube-proxy" {
-			writer = "kube-proxy"
-		}
-		text += fmt.Sprintf("%s wrote that rule beforehand, and saw no packet.", writer)
-		return text
+	if r != nil && !b.oneOfTheirs(node, r) {
+		return text + "It is no rule that is known of " + b.proxy() + "."
 	}
-	return text + "It is no rule that is known of " + b.proxy() + "."
+	writer := b.proxy()
+	if writer != "kube-proxy" {
+		writer = upper(writer)
+	}
+	return text + writer + " wrote that rule beforehand, and saw no packet."
+}
+
+// oneOfTheirs reports whether a rule, or one that led to it, is known to be the proxy's. Of proxies whose rules nobody knows, all are.
+func (b *builder) oneOfTheirs(node string, r *evidence.Rule) bool {
+	if b.Index.Layout() == naming.Unknown || b.meaning(r).Known() {
+		return true
+	}
+	for _, w := range b.walks(b.first(evidence.There)) {
+		for i := range w.Hooks {
+			if short(w.Site) != node {
+				continue
+			}
+			list, _ := path(&w.Hooks[i], r)
+			for _, o := range list {
+				if o != r && b.meaning(o).Known() {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }

@@ -76,12 +76,33 @@ func (b *builder) expectation() string {
 	return strings.Join(parts, "; or ") + "."
 }
 
-// whySource is the oracle's reason for the source that the server saw.
-func (b *builder) whySource() string {
-	if b.Expected == nil {
+// whySource is the oracle's reason for the source that the server may see, as the rest of a sentence that says whether it was kept;
+// empty where it has none.
+func (b *builder) whySource(kept bool) string {
+	if b.Expected == nil || b.dnat == nil {
 		return ""
 	}
-	return b.Expected.WhySource(b.e.Seen.Server)
+	server := b.dnat.hook.After.Dst
+	why := b.Expected.WhySource(server)
+	if why == "" {
+		return ""
+	}
+	for _, c := range b.Expected.Cases {
+		own := slices.Contains(c.Sources, b.e.Flow.Client.Addr())
+		if c.Server != server || kept == own || !kept && !b.ownSource() && len(c.Sources) > 1 {
+			continue
+		}
+		if !kept && b.ownSource() {
+			continue
+		}
+		return ". This should not be: " + why
+	}
+	return ": " + why
+}
+
+// ownSource: the rewritten source has the client's own address still, with another port.
+func (b *builder) ownSource() bool {
+	return b.snat != nil && b.snat.hook.After.Src.Addr() == b.e.Flow.Client.Addr()
 }
 
 // endpoint is the one that was translated to; nil: it is none.
@@ -110,4 +131,4 @@ func (b *builder) endpoints() (n int) {
 	return n
 }
 
-func (b *builder) isICMP() bool { return b.proto == cluster.ICMP }
+func (b *builder) isICMP() bool { return b.e.Flow.Proto == cluster.ICMP.String() }

@@ -85,7 +85,7 @@ func Of(in Input) *tell.Story {
 
 // asked is the address that was called, as text.
 func (b *builder) asked() string {
-	if b.proto == cluster.ICMP {
+	if b.isICMP() {
 		return b.e.Flow.To.Addr().String() + ", by an echo request"
 	}
 	return b.e.Flow.To.String() + "/" + b.e.Flow.Proto

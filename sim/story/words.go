@@ -61,20 +61,22 @@ func drawn(r *evidence.Rule) bool {
 
 // snatWords say why the source was rewritten.
 func (b *builder) snatWords() []string {
-	text := "The node puts its own address in place of the client's (masquerade), so that the answer comes back through it and can be translated back"
-	if why := b.whySource(); why != "" {
-		text += ": " + why
-	}
-	return []string{text + "."}
+	return []string{"The node puts its own address in place of the client's (masquerade), so that the answer comes back through it and can be translated back" +
+		b.whySource(false) + "."}
 }
 
 // keptWords say why the source was not.
 func (b *builder) keptWords() []string {
-	text := "The server will see who really called"
-	if why := b.whySource(); why != "" {
-		text += ": " + why
+	text := "The server will see who really called" + b.whySource(true) + "."
+	for _, w := range b.walks(b.first(evidence.Back)) {
+		if short(w.Site) == b.dnat.node {
+			return []string{text + " Its answer comes back through this node all the same, and is translated back here."}
+		}
 	}
-	return []string{text + ". Its answer comes back through this node all the same, and is translated back here."}
+	if b.stranger().IsValid() {
+		text += " Its answer goes another way home, past this node, and nobody translates it back."
+	}
+	return []string{text}
 }
 
 // droppedWords say what was meant by dropping or rejecting.
