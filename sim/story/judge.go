@@ -89,13 +89,9 @@ func (b *builder) whySource(kept bool) string {
 	}
 	for _, c := range b.Expected.Cases {
 		own := slices.Contains(c.Sources, b.e.Flow.Client.Addr())
-		if c.Server != server || kept == own || !kept && !b.ownSource() && len(c.Sources) > 1 {
-			continue
+		if c.Server == server && (kept && !own || !kept && own && len(c.Sources) == 1 && !b.ownSource()) {
+			return ". This should not be: " + why
 		}
-		if !kept && b.ownSource() {
-			continue
-		}
-		return ". This should not be: " + why
 	}
 	return ": " + why
 }

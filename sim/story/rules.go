@@ -153,16 +153,16 @@ func (b *builder) rule(r *evidence.Rule, acted bool) tell.Rule {
 	return out
 }
 
-// rules are those that led to the one that acted.
-func (b *builder) rules(h *evidence.Hook, acted *evidence.Rule) (out []tell.Rule) {
-	list, others := path(h, acted)
+// rules are those that led to the one that acted, and what is said of the others.
+func (b *builder) rules(h *evidence.Hook, acted *evidence.Rule) (out []tell.Rule, others []string) {
+	list, n := path(h, acted)
 	for i, r := range list {
 		out = append(out, b.rule(r, i == len(list)-1))
 	}
-	if others > 0 {
-		out = append([]tell.Rule{{Where: "besides those below", Text: fmt.Sprintf("%s looked at it and let it pass", count(others, "rule"))}}, out...)
+	if n > 0 {
+		others = []string{upper(count(n, "other rule")) + " looked at it and let it pass."}
 	}
-	return out
+	return out, others
 }
 
 func count(n int, what string) string {

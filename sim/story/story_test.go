@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +144,19 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+// Of one flow the other formats are kept too; what they escape is tested in reports/tell.
+func TestFormats(t *testing.T) {
+	r := recording{"kube-proxy-nftables-clusterip", "kube-proxy/nftables", "clusterip", false}
+	s := story.Of(input(t, r, load(t, r)))
+	for format, name := range map[string]string{"json": "clusterip.json", "markdown": "clusterip.md", "html": "clusterip.html"} {
+		var b bytes.Buffer
+		if err := tell.Write(&b, format, s, tell.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, name, b.Bytes())
+	}
+}
+
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
 	path := filepath.Join("testdata", name)
@@ -164,5 +176,3 @@ func golden(t *testing.T, name string, got []byte) {
 		t.Errorf("(-got +want):\n%s", d)
 	}
 }
-
-var _ = netip.Addr{}

@@ -268,7 +268,8 @@ func (w *wayUnderWay) hook(k *evidence.Walk, i int) {
 			continue
 		}
 		if is.rule != nil {
-			s.Rules = append(s.Rules, b.rules(h, is.rule)...)
+			rules, others := b.rules(h, is.rule)
+			s.Rules, s.Words = append(s.Rules, rules...), append(s.Words, others...)
 		}
 		after := tell.Step{Mark: tell.Rewritten, Where: short(k.Site), At: h.Name + " end", Source: addr(h.After.Src), Dest: addr(h.After.Dst)}
 		switch {
@@ -347,9 +348,10 @@ func (w *wayUnderWay) end() {
 		}
 		list := b.walks(p)
 		if r := p.End.Rule; r != nil && len(list) > 0 {
-			s.Rules = b.rules(&list[len(list)-1].Hooks[len(list[len(list)-1].Hooks)-1], r)
+			hooks := list[len(list)-1].Hooks
+			s.Rules, s.Words = b.rules(&hooks[len(hooks)-1], r)
 		}
-		s.Words = b.droppedWords(p.End.Rule)
+		s.Words = append(s.Words, b.droppedWords(p.End.Rule)...)
 	case evidence.Leaked:
 		s.What = "LEFT BY THE DEFAULT ROUTE: no rule was for it, and nobody out there has that address"
 		s.Words = b.leakedWords()
