@@ -112,7 +112,7 @@ Exit codes: 0 all passed, or failed as known · 1 a check failed · 2 bad usage 
 	}
 	run, diff, validate := runCommand(), diffCommand(), validateCommand()
 	run.PreRunE, diff.PreRunE, validate.PreRunE = fromEnvironment, fromEnvironment, fromEnvironment
-	root.AddCommand(run, diff, benchCommand(), validate, proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(run, diff, benchCommand(), validate, graphCommand(), proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
 }
 
