@@ -79,6 +79,9 @@ func (n number) Set(text string) error {
 }
 
 func (f *graphFlags) run(args []string) error {
+	if f.width > 0 && f.width < drawing.LeastWidth {
+		return exitError{exitUsage, fmt.Errorf("--width %d: nothing fits in that; at least %d", f.width, drawing.LeastWidth)}
+	}
 	d, err := f.draw(args)
 	if err != nil {
 		return exitError{exitUsage, err}
@@ -112,7 +115,7 @@ func (f *graphFlags) draw(args []string) (*drawing.Diagram, error) {
 		return nil, err
 	}
 	if f.step > len(sc.Steps) {
-		return nil, fmt.Errorf("--step %d: %s has %d", f.step, sc.File, len(sc.Steps))
+		return nil, fmt.Errorf("--step %d: %s has %d steps", f.step, sc.File, len(sc.Steps))
 	}
 	proxy, err := proxies.Foreign{}.Find(f.proxy)
 	if err != nil {

@@ -195,10 +195,16 @@ func (d *Diagram) check() error {
 		}
 	}
 	for _, w := range d.Path.Ways {
+		if len(w.Through) == 0 {
+			return fmt.Errorf("draw: a way without any place")
+		}
 		for i, id := range w.Through {
 			b := d.Box(id)
 			if b == nil {
 				return fmt.Errorf("draw: a way through %q, which is not there", id)
+			}
+			if b.Kind == Service || b.Kind == Address {
+				return fmt.Errorf("draw: a way through %s, which is no place", id)
 			}
 			if i > 0 {
 				if before := d.Box(w.Through[i-1]); d.wired(b) != before.ID && d.wired(before) != b.ID {

@@ -4,8 +4,9 @@ import "fmt"
 
 // Flaws are what is wrong with the layout of a diagram in a width: boxes, texts and numbers that overlap or leave the box
 // that they belong to, and lines through a text or a box. There should be none, whatever is drawn; it is for tests.
-func Flaws(d *Diagram, width float64) (out []string) {
-	s := d.lay(width)
+func Flaws(d *Diagram, width float64) []string { return d.lay(width).flaws(d) }
+
+func (s *sheet) flaws(d *Diagram) (out []string) {
 	flaw := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	boxes := map[string]frame{}
 	var kernels []frame

@@ -33,17 +33,16 @@ const (
 	laneMost   = 90.0 // all lanes together
 )
 
+// LeastWidth is that of the narrowest sheet.
+const LeastWidth = 320
+
 // isNarrow is the width below which all boxes stand in one column.
 const isNarrow = 720
 
 // lay makes the sheet of that width.
 func (d *Diagram) lay(width float64) *sheet {
 	l := &layout{Diagram: d, narrow: width < isNarrow, spots: map[string]*spot{}}
-	if l.narrow {
-		l.sheet.w = max(width, 320)
-	} else {
-		l.sheet.w = width
-	}
+	l.sheet.w = max(width, LeastWidth)
 	for _, s := range d.of(Service) {
 		if slices.ContainsFunc(d.Links, func(k Link) bool { return k.From == s.ID }) {
 			l.lanes = append(l.lanes, s.ID)

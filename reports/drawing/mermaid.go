@@ -10,6 +10,7 @@ import (
 func mermaid(d *Diagram) string {
 	var b strings.Builder
 	ids := d.short()
+	b.WriteString("%%{init: {\"flowchart\": {\"wrappingWidth\": 420}}}%%\n") // 200 makes towers of the path's sentences
 	fmt.Fprintf(&b, "flowchart LR\n  accTitle: %s\n  accDescr: %s\n", plain(d.title()), plain(d.told()))
 	node := func(indent string, box *Box) {
 		shape := [2]string{"[", "]"}

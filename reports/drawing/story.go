@@ -36,7 +36,7 @@ func (l *layout) legend(y float64) float64 {
 	if slices.ContainsFunc(l.Boxes, func(b Box) bool { return b.Faint }) {
 		entries = append(entries, entry{func(x, y float64) {
 			l.sheet.areas = append(l.sheet.areas, area{class: "pod faint", x: x, y: y - 6, w: 18, h: 12, round: 4})
-		}, "not in the cluster any more"})
+		}, "deleted or ended"})
 	}
 	const sign, gap, step = 26.0, 18.0, 18.0
 	x, right := margin, l.sheet.w-margin

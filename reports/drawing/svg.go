@@ -14,7 +14,7 @@ var style string
 
 // Sheets say how an SVG is laid out. The zero value is for every screen.
 type Sheets struct {
-	// Width lays it out once, for that many pixels. 0: twice, for a wide and for a narrow screen, of which the reader's
+	// Width lays it out once, for that many pixels, LeastWidth at least. 0: twice, for a wide and for a narrow screen, of which the reader's
 	// picks one.
 	Width float64
 	// ID begins the ids in it; two drawings in one page need different ones. Empty: "drawing".
@@ -95,8 +95,8 @@ func (s *sheet) svg() string {
 			}
 		}
 	}
-	outer := func(a area) bool { return strings.HasPrefix(a.class, "node") || a.class == "bus" || a.class == "panel" }
-	kernel := func(a area) bool { return a.class == "kernel" }
+	outer := func(a area) bool { return strings.HasPrefix(a.class, "node") || a.class == "panel" }
+	kernel := func(a area) bool { return a.class == "kernel" || a.class == "bus" }
 	rects(outer)
 	for _, l := range s.lines {
 		if !strings.HasPrefix(l.class, "path") {

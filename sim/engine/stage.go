@@ -1,9 +1,13 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 
 	"svclab/proxycore/cluster"
 	"svclab/sim/oracle"
@@ -77,8 +81,26 @@ func (s *Stage) Resolve(t scenario.Target, steps int) (netip.AddrPort, cluster.P
 		if _, ok := ofFamily(s.scenario.Family, svc.ClusterIPs); !ok {
 			return netip.AddrPort{}, 0, fmt.Errorf("%s has no ClusterIP of %s", refText(t.Ref), familyName(s.scenario.Family))
 		}
+		if err := namesPort(svc.Object.Spec.Ports, t); err != nil {
+			return netip.AddrPort{}, 0, err
+		}
 	}
 	return s.plan.resolve(s.scenario.Family, s.after(steps), t)
+}
+
+// namesPort: a number may be of no port of the Service, but a name must be of one.
+func namesPort(ports []corev1.ServicePort, t scenario.Target) error {
+	if _, err := strconv.Atoi(t.Port); err == nil || t.Echo() {
+		return nil
+	}
+	var known []string
+	for _, p := range ports {
+		if p.Name == t.Port {
+			return nil
+		}
+		known = append(known, cmp.Or(p.Name, strconv.Itoa(int(p.Port))))
+	}
+	return fmt.Errorf("%s has no port %q%s", refText(t.Ref), t.Port, scenario.Nearest(t.Port, known))
 }
 
 func familyName(f scenario.Family) string {

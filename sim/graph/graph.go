@@ -184,6 +184,10 @@ func (s *Scene) pod(h *world.Host) drawing.Box {
 	if pod == nil {
 		return b
 	}
+	if phase := pod.Status.Phase; phase == corev1.PodSucceeded || phase == corev1.PodFailed {
+		b.Faint, b.Tags = true, append(b.Tags, string(phase))
+		return b
+	}
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodReady && c.Status != corev1.ConditionTrue {
 			b.Tags = append(b.Tags, "not ready")

@@ -130,5 +130,36 @@ func TestBundled(t *testing.T) {
 				t.Errorf("%s: %v", p.name, err)
 			}
 		}
+		if p.Path != nil {
+			if err := hangsTogether(p.Path); err != nil {
+				t.Errorf("%s: %v", p.name, err)
+			}
+		}
 	})
+}
+
+// hangsTogether: a path begins with its sender, all its ways do, each ends at a stop that is told, and it says how it ends.
+func hangsTogether(p *drawing.Path) error {
+	if len(p.Ways) == 0 || len(p.Stops) == 0 || !strings.HasPrefix(p.Verdict, "Expected: ") {
+		return fmt.Errorf("%d ways, %d stops, verdict %q", len(p.Ways), len(p.Stops), p.Verdict)
+	}
+	at := map[string]bool{}
+	bad := false
+	for _, s := range p.Stops {
+		at[s.At] = true
+		bad = bad || s.Bad
+	}
+	for _, w := range p.Ways {
+		first, last := w.Through[0], w.Through[len(w.Through)-1]
+		if first != p.Stops[0].At {
+			return fmt.Errorf("a way begins at %s, and the first stop is at %s", first, p.Stops[0].At)
+		}
+		if !at[last] && len(p.Notes) < 2 {
+			return fmt.Errorf("a way ends at %s, of which nothing is told", last)
+		}
+	}
+	if answered := strings.HasPrefix(p.Verdict, "Expected: answered"); !answered && !bad {
+		return fmt.Errorf("%q, and no stop is where that happens", p.Verdict)
+	}
+	return nil
 }

@@ -139,15 +139,20 @@ func (t *trace) text(a netip.AddrPort) string {
 }
 
 // self is the sender's address.
-func (t *trace) self() netip.Addr { return t.from.AddrOf(t.flow.To.Addr()) }
+func (t *trace) self() netip.Addr {
+	if t.flow.To.Addr().IsLoopback() {
+		return t.flow.To.Addr()
+	}
+	return t.from.AddrOf(t.flow.To.Addr())
+}
 
 func (t *trace) begin(ask Ask) {
-	from := "no address of this family"
-	if a := t.self(); a.IsValid() {
-		from = a.String()
+	title := fmt.Sprintf("%s calls %s", t.flow.From, ask.Target)
+	if !t.self().IsValid() {
+		t.stop(t.flow.From.String(), title, true, t.reasons(nil)...)
+		return
 	}
-	t.stop(t.flow.From.String(), fmt.Sprintf("%s calls %s", t.flow.From, ask.Target), len(t.path.Stops) == 0 && !t.self().IsValid(),
-		fmt.Sprintf("%s → %s/%s", from, t.text(t.flow.To), t.flow.Proto))
+	t.stop(t.flow.From.String(), title, false, fmt.Sprintf("%s → %s/%s", t.self(), t.text(t.flow.To), t.flow.Proto))
 }
 
 // translates is the node at which the address is rewritten, or if nobody does that, at which packets come in.
@@ -179,7 +184,11 @@ func (t *trace) middle() {
 	}
 	node := nodeID(t.way.Translates)
 	text := []string{fmt.Sprintf("The destination %s becomes %s: DNAT, in the kernel's nf_nat, by a rule of this node's proxy.", t.text(t.flow.To), either(to))}
-	text = append(text, t.reasons(t.sources())...)
+	later := t.sources()
+	if because := t.answer.Because(); len(t.answer.Cases) < len(t.way.To) { // told where the flow ends
+		later = append(later, because)
+	}
+	text = append(text, t.reasons(later)...)
 	for _, why := range t.sources() {
 		text = append(text, t.source(why))
 	}
@@ -269,7 +278,7 @@ func (t *trace) end(to netip.AddrPort, i int) {
 		return
 	}
 	if at < 0 {
-		t.stop(host.String(), host.String()+" does not answer", true, t.reasons(t.sources())...)
+		t.stop(host.String(), t.deaf(host), true, t.reasons(t.sources())...)
 		return
 	}
 	c := &t.answer.Cases[at]
@@ -289,6 +298,19 @@ func (t *trace) end(to netip.AddrPort, i int) {
 		text = "It is asked by itself." + share
 	}
 	t.stop(host.String(), host.String()+" answers", false, append([]string{text}, t.reasons(nil)...)...)
+}
+
+// deaf is what an endpoint does that does not answer.
+func (t *trace) deaf(host *world.Host) string {
+	for _, m := range t.answer.Mute {
+		switch m {
+		case world.Reset:
+			return host.String() + " resets it: nobody listens there"
+		case world.Refused:
+			return host.String() + " refuses it: nobody listens there"
+		}
+	}
+	return "no answer of " + host.String() + " comes back"
 }
 
 func (t *trace) notes() {
