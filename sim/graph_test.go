@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -34,5 +35,17 @@ func TestGraph(t *testing.T) {
 	code, _, errs = svclab(t, strings.ReplaceAll(tiny, "name: a}", "name: a, labels: {a: [}"), nil, "graph", "-f", "-")
 	if code != exitUsage || !strings.HasPrefix(errs, "-:8:") {
 		t.Errorf("a mistake in the file: exit code %d, %s", code, errs)
+	}
+}
+
+// The flowchart in the README is what the command above it prints.
+func TestGraphInReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, out, _ := svclab(t, "", nil, "graph", "myservice", "--from", "pod/client", "--to", "service/myservice:80", "-o", "mermaid")
+	if out == "" || !strings.Contains(string(text), "```mermaid\n"+out+"```\n") {
+		t.Errorf("the README has another flowchart than this:\n%s", out)
 	}
 }

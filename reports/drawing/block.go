@@ -35,7 +35,7 @@ const (
 	portIndent = 6.0
 )
 
-// measure sets a box in a width; colour is the class of each Service.
+// measure sets a box in a width, and pods in their node.
 func (d *Diagram) measure(b *Box, width float64) *block {
 	m := &block{Box: b, w: width}
 	inner := width - 2*padX

@@ -37,8 +37,7 @@ func dot(d *Diagram) string {
 		for _, pod := range d.in(box.ID) {
 			node("    ", pod, dotText(d.dotLabel(pod)))
 		}
-		lines := []string{d.numbers(box.ID) + "kernel, proxy's rules"}
-		node("    ", box, dotLines(append(append(lines, box.Tags...), facts(box)...)...))
+		node("    ", box, dotLines(d.kernel(box)...))
 		b.WriteString("  }\n")
 	}
 	for _, kind := range []Kind{Address, Underlay, Client} {
@@ -67,22 +66,12 @@ func dot(d *Diagram) string {
 	return b.String()
 }
 
-func facts(b *Box) (out []string) {
-	for _, f := range b.Facts {
-		out = append(out, strings.TrimSpace(f.Name+" "+f.Value))
-	}
-	return out
-}
-
 func (d *Diagram) dotLabel(b *Box) string {
 	lines := []string{d.numbers(b.ID) + b.Title}
 	if b.Note != "" {
 		lines = append(lines, b.Note)
 	}
-	if len(b.Tags) > 0 {
-		lines = append(lines, strings.Join(b.Tags, ", "))
-	}
-	return strings.Join(append(lines, facts(b)...), "\n")
+	return strings.Join(append(lines, details(b)...), "\n")
 }
 
 func dotLines(lines ...string) string {

@@ -178,10 +178,12 @@ func TestFlaws(t *testing.T) {
 		"leaves the sheet":       func(s *sheet) { s.areas[0].x = s.w },
 		"overlap":                func(s *sheet) { s.areas[0].x -= 150 },
 		"leaves \"service/web\"": func(s *sheet) { move(s, "service/web", 200) },
-		"a path runs through":    func(s *sheet) { s.lines = append(s.lines, line{"path", []point{{0, s.texts[0].y - 2}, {s.w, s.texts[0].y - 2}}, false}) },
-		"is askew":               func(s *sheet) { s.lines = append(s.lines, line{"path", []point{{0, 0}, {1, 1}}, false}) },
-		"is over a kernel":       func(s *sheet) { move(s, "node/n", 420) },
-		"number 1 is over":       func(s *sheet) { s.marks[0].x, s.marks[0].y = s.texts[0].x, s.texts[0].y },
+		"a path runs through": func(s *sheet) {
+			s.lines = append(s.lines, line{"path", []point{{0, s.texts[0].y - 2}, {s.w, s.texts[0].y - 2}}, false})
+		},
+		"is askew":         func(s *sheet) { s.lines = append(s.lines, line{"path", []point{{0, 0}, {1, 1}}, false}) },
+		"is over a kernel": func(s *sheet) { move(s, "node/n", 420) },
+		"number 1 is over": func(s *sheet) { s.marks[0].x, s.marks[0].y = s.texts[0].x, s.texts[0].y },
 		"number 9 is over another": func(s *sheet) {
 			m := s.marks[0]
 			m.number = "9"
@@ -225,6 +227,7 @@ func TestWrap(t *testing.T) {
 		{"10.0.0.0/8,10.1.0.0/8", 70, "10.0.0.0/8,|10.1.0.0/8"},
 		{"äöü", 1, "ä|ö|ü"},
 		{"x", 0, "x"},
+		{"0123456789", 60.1, "012345678|9"},
 	} {
 		if got := strings.Join(f.wrap(tt.text, tt.width), "|"); got != tt.want {
 			t.Errorf("%q in %v: got %q, want %q", tt.text, tt.width, got, tt.want)

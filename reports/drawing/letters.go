@@ -34,7 +34,6 @@ var (
 	capFont   = font{"cap", 10.5, bold}
 	stepFont  = font{"step", 12, bold}
 	proseFont = font{"prose", 11.5, sans}
-	markFont  = font{"number", 11, bold}
 )
 
 // Widths of the letters from space to ~, in thousandths of the size, of DejaVu Sans. It is the widest of the fonts that

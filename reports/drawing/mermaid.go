@@ -10,8 +10,12 @@ import (
 func mermaid(d *Diagram) string {
 	var b strings.Builder
 	ids := d.short()
+	about := d.About // the boxes are text as well, so that they need not be told again
+	if d.Path != nil {
+		about += " " + d.Path.Verdict
+	}
 	b.WriteString("%%{init: {\"flowchart\": {\"wrappingWidth\": 420}}}%%\n") // 200 makes towers of the path's sentences
-	fmt.Fprintf(&b, "flowchart LR\n  accTitle: %s\n  accDescr: %s\n", plain(d.title()), plain(d.told()))
+	fmt.Fprintf(&b, "flowchart LR\n  accTitle: %s\n  accDescr: %s\n", plain(d.title()), plain(about))
 	node := func(indent string, box *Box) {
 		shape := [2]string{"[", "]"}
 		switch box.Kind {
@@ -41,7 +45,7 @@ func mermaid(d *Diagram) string {
 		for _, pod := range d.in(box.ID) {
 			node("    ", pod)
 		}
-		fmt.Fprintf(&b, "    %s[/\"%s\"/]\n  end\n", ids[box.ID], d.kernel(box))
+		fmt.Fprintf(&b, "    %s[/\"%s\"/]\n  end\n", ids[box.ID], shown(d.kernel(box)))
 	}
 	for _, kind := range []Kind{Address, Underlay, Client} {
 		for _, box := range d.of(kind) {
@@ -101,12 +105,21 @@ func (d *Diagram) label(b *Box) string {
 	if b.Note != "" {
 		lines = append(lines, b.Note)
 	}
+	return shown(append(lines, details(b)...))
+}
+
+// details are the tags and facts of a box, each a line.
+func details(b *Box) (out []string) {
 	if len(b.Tags) > 0 {
-		lines = append(lines, strings.Join(b.Tags, ", "))
+		out = append(out, strings.Join(b.Tags, ", "))
 	}
 	for _, f := range b.Facts {
-		lines = append(lines, strings.TrimSpace(f.Name+" "+f.Value))
+		out = append(out, strings.TrimSpace(f.Name+" "+f.Value))
 	}
+	return out
+}
+
+func shown(lines []string) string {
 	for i := range lines {
 		lines[i] = quoted(lines[i])
 	}
@@ -114,18 +127,8 @@ func (d *Diagram) label(b *Box) string {
 }
 
 // kernel is what is in a node besides its pods.
-func (d *Diagram) kernel(b *Box) string {
-	lines := []string{d.numbers(b.ID) + "kernel, proxy's rules"}
-	if len(b.Tags) > 0 {
-		lines = append(lines, strings.Join(b.Tags, ", "))
-	}
-	for _, f := range b.Facts {
-		lines = append(lines, strings.TrimSpace(f.Name+" "+f.Value))
-	}
-	for i := range lines {
-		lines[i] = quoted(lines[i])
-	}
-	return strings.Join(lines, "<br/>")
+func (d *Diagram) kernel(b *Box) []string {
+	return append([]string{d.numbers(b.ID) + "kernel, proxy's rules"}, details(b)...)
 }
 
 // numbers are those of the stops at a box: "(1) ".
@@ -196,14 +199,9 @@ func quoted(text string) string {
 		switch {
 		case r == '\n' || r == '\t':
 			b.WriteByte(' ')
-		case strings.ContainsRune("\"#&<>`\\*_~$%;{}[]()|", r):
-			if strings.ContainsRune("_%;{}[]()|*~$", r) { // harmless between quotes
-				b.WriteRune(r)
-				continue
-			}
+		case strings.ContainsRune("\"#&<>`\\", r):
 			fmt.Fprintf(&b, "#%d;", r)
-		case r < ' ':
-		default:
+		case r >= ' ':
 			b.WriteRune(r)
 		}
 	}
