@@ -12,13 +12,15 @@ home=$PWD
 say() { printf 'run.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 3; }
 
-# iptables is what its backend runs; nft and ip are used by tests and for artifacts: the lab itself speaks netlink.
+# iptables is what its backend runs; nft and ip are used by tests and for artifacts, and tshark by tests of captures: the lab
+# itself speaks netlink.
 packages() {
   local missing=()
   command -v nft >/dev/null || missing+=(nftables)
   command -v iptables-nft >/dev/null || missing+=(iptables)
   command -v ip >/dev/null || missing+=(iproute2)
   command -v setpriv >/dev/null || missing+=(util-linux)
+  [ "${1:-}" != test ] || command -v tshark >/dev/null || missing+=(tshark)
   [ ${#missing[@]} -eq 0 ] && return
   if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
     say "installing ${missing[*]}"
@@ -41,7 +43,7 @@ go_ready() {
   fi
 }
 
-packages
+packages "$@"
 go_ready
 if [ "${1:-}" = test ]; then
   shift

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -43,6 +44,37 @@ func TestSysctl(t *testing.T) {
 	}
 	if err := b.Sysctls(nsnet.Setting{Key: "net.ipv4.ip_forward", Value: "x", Optional: true}); err == nil {
 		t.Error("a wrong value of an optional setting was no error")
+	}
+}
+
+// TestSysctlsOfMany: more namespaces than share a mount of proc, each with a setting of its own, written from two goroutines.
+func TestSysctlsOfMany(t *testing.T) {
+	const n = 80
+	files := openFiles(t)
+	var all [n]*nsnet.NS
+	for i := range all {
+		all[i] = nstest.NS(t, fmt.Sprint(i))
+	}
+	var wait sync.WaitGroup
+	for half := range 2 {
+		wait.Go(func() {
+			for i := half; i < n; i += 2 {
+				if err := all[i].Sysctls(nsnet.Setting{Key: "net.ipv4.ip_default_ttl", Value: fmt.Sprint(100 + i)}, nsnet.Setting{Key: "net/ipv6/conf/default/hop_limit", Value: fmt.Sprint(100 + i)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for i, ns := range all {
+		for _, path := range []string{"/proc/sys/net/ipv4/ip_default_ttl", "/proc/sys/net/ipv6/conf/default/hop_limit"} {
+			if got, err := ns.ReadFile(path); err != nil || string(got) != fmt.Sprintln(100+i) {
+				t.Errorf("%s of namespace %d is %q (%v)", path, i, got, err)
+			}
+		}
+	}
+	if now := openFiles(t); now > files+n+1 {
+		t.Errorf("%d files open, want those of %d namespaces and one mount more than %d", now, n, files)
 	}
 }
 

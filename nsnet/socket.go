@@ -1,6 +1,7 @@
 package nsnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -25,14 +26,26 @@ func (n *NS) Socket(domain, typ, proto int) (int, error) {
 // may listen on one port and a test knows which of them answered.
 func (n *NS) ListenTCP(addr netip.AddrPort) (*net.TCPListener, error) {
 	return listen(n, "tcp", addr, func(network string) (*net.TCPListener, error) {
-		return net.ListenTCP(network, net.TCPAddrFromAddrPort(addr))
+		return listenTCP(network, addr)
 	})
+}
+
+// listenTCP listens for TCP and not, as package net would, for Multipath TCP too: that is a second socket in each listener, and
+// another protocol.
+func listenTCP(network string, addr netip.AddrPort) (*net.TCPListener, error) {
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false)
+	l, err := plain.Listen(context.Background(), network, addr.String())
+	if err != nil {
+		return nil, err
+	}
+	return l.(*net.TCPListener), nil
 }
 
 // ListenTCPBoth listens at a port of all addresses of the namespace, of both families: one socket instead of two.
 func (n *NS) ListenTCPBoth(port uint16) (l *net.TCPListener, err error) {
 	err = n.Do(func() error {
-		if l, err = net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv6unspecified, Port: int(port)}); err != nil {
+		if l, err = listenTCP("tcp", netip.AddrPortFrom(netip.IPv6Unspecified(), port)); err != nil {
 			return fmt.Errorf("listen in namespace %s: %w", n.name, err)
 		}
 		return nil

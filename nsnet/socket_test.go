@@ -72,6 +72,33 @@ func TestIPv6ListenerLeavesIPv4Alone(t *testing.T) {
 	}
 }
 
+func TestListenTCPBoth(t *testing.T) {
+	ns := nstest.NS(t, "pod")
+	l, err := ns.ListenTCPBoth(80)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	raw, err := l.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = raw.Control(func(fd uintptr) {
+		if proto, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PROTOCOL); err != nil || proto != unix.IPPROTO_TCP {
+			t.Errorf("it listens for protocol %d (%v), want TCP and nothing else", proto, err)
+		}
+	})
+	go greet(l, "both")
+	for _, addr := range []string{"127.0.0.1:80", "[::1]:80"} {
+		if got := ask(t, ns, netip.MustParseAddrPort(addr)); got != "both" {
+			t.Errorf("%s: %q answered", addr, got)
+		}
+	}
+	if _, err := ns.ListenTCPBoth(80); err == nil || err.Error() != "listen in namespace pod: listen tcp 0.0.0.0:80: bind: address already in use" {
+		t.Errorf("twice: %v", err)
+	}
+}
+
 func TestListenErrors(t *testing.T) {
 	ns := nstest.NS(t, "pod/web-1")
 	tests := []struct{ name, addr, want string }{

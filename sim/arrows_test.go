@@ -14,7 +14,7 @@ import (
 // arrows is who may import whom, without tests: the drawing of the house. An arrow that is not here fails the test, and so
 // does one that is here and not in the code.
 var arrows = map[string]string{
-	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/change reports/drawing reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/bench/datapath sim/bench/labs sim/engine sim/graph sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
+	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/change reports/drawing reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/bench/datapath sim/bench/labs sim/bench/load sim/bench/rulesync sim/engine sim/graph sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
 
 	"sim/engine":            "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
 	"sim/graph":             "proxycore/cluster reports/drawing sim/oracle sim/world",
@@ -27,10 +27,12 @@ var arrows = map[string]string{
 	"sim/settle":            "",
 	"sim/stat":              "",
 	"sim/lab":               "nsnet nsnet/sctp nsnet/wire proxycore proxycore/cluster proxycore/conntrack sim/world",
+	"sim/evidence":          "nsnet nsnet/capture nsnet/counters nsnet/fib nsnet/nflog nsnet/nftrace nsnet/packet nsnet/rules proxycore/conntrack sim/lab sim/world", // watches and judges nothing
 	"sim/bench/labs":        "nsnet nsnet/wire proxycore/cluster reports/measure sim/lab sim/oracle sim/proxies sim/world",
 	"sim/bench/load":        "proxycore/cluster",
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
 	"sim/bench/datapath":    "nsnet reports/measure sim/bench/load sim/bench/rig sim/proxies",
+	"sim/bench/rulesync":    "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
 	"sim/known":             "reports/verdict",
 	"sim/kubeapi":           "proxycore/cluster",
 	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables proxycore/reflector sim/kubeapi sim/lab sim/world",
@@ -49,11 +51,18 @@ var arrows = map[string]string{
 	"proxycore/reflector":         "proxycore/cluster", // it feeds whoever takes states
 	"proxycore/backendtest":       "proxycore proxycore/cluster",
 
-	"nsnet":         "",
-	"nsnet/sandbox": "nsnet",
-	"nsnet/wire":    "nsnet",
-	"nsnet/sctp":    "",
-	"nsnet/nstest":  "nsnet nsnet/sandbox",
+	"nsnet":          "",
+	"nsnet/sandbox":  "nsnet",
+	"nsnet/wire":     "nsnet",
+	"nsnet/sctp":     "",
+	"nsnet/packet":   "",
+	"nsnet/capture":  "nsnet nsnet/packet",
+	"nsnet/nftrace":  "nsnet",
+	"nsnet/nflog":    "nsnet",
+	"nsnet/fib":      "nsnet",
+	"nsnet/counters": "nsnet",
+	"nsnet/rules":    "nsnet nsnet/packet",
+	"nsnet/nstest":   "nsnet nsnet/sandbox",
 
 	"reports":         "reports/verdict",
 	"reports/change":  "reports/figures reports/measure",

@@ -12,6 +12,7 @@ func benchCommand() *cobra.Command {
 		RunE:  oneOf,
 	}
 	for _, sub := range []*cobra.Command{
+		benchSyncCommand(),
 		benchDatapathCommand(),
 		benchLabCommand(),
 		benchShowCommand(),

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -45,7 +44,7 @@ Exit codes: 0 all was measured · 1 a lab or its proxy failed · 2 bad usage · 
 	fl := c.Flags()
 	fl.StringVar(&f.proxy, "proxy", f.proxy, "the proxy of every node: see svclab list proxies")
 	fl.Var(positive{&f.nodes, labs.MaxNodes}, "nodes", fmt.Sprintf("how many nodes a lab has, at most %d", labs.MaxNodes))
-	fl.IntSliceVar(&f.pods, "pods", f.pods, fmt.Sprintf("how many pods the labs have, at most %d a node", labs.MaxPodsPerNode))
+	fl.Var(sizes{&f.pods}, "pods", fmt.Sprintf("how many pods the labs have, at most %d a node", labs.MaxPodsPerNode))
 	fl.Var(choice{&f.family, labs.Families}, "family", "addresses of nodes and pods: "+strings.Join(labs.Families, ", "))
 	fl.Var(positive{&f.repeat, 0}, "repeat", "how often each size is measured")
 	complete(c, "proxy", append(proxies.Names(), spoilt()...))
@@ -78,12 +77,9 @@ func (f *benchLabFlags) main(ctx context.Context) error {
 
 func (f *benchLabFlags) check() (p proxies.Proxy, err error) {
 	for _, n := range f.pods {
-		if n < 1 || n > f.nodes*labs.MaxPodsPerNode {
-			return p, fmt.Errorf("--pods %d: must be from 1 to %d, which is %d for each of the %d nodes", n, f.nodes*labs.MaxPodsPerNode, labs.MaxPodsPerNode, f.nodes)
+		if n > f.nodes*labs.MaxPodsPerNode {
+			return p, fmt.Errorf("--pods %d: must be at most %d, which is %d for each of the %d nodes", n, f.nodes*labs.MaxPodsPerNode, labs.MaxPodsPerNode, f.nodes)
 		}
-	}
-	if len(f.pods) == 0 {
-		return p, errors.New("--pods: must name at least one size, as in --pods 100,1000")
 	}
 	run, err := f.foreign.proxies(false)
 	if err != nil {

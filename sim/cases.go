@@ -123,7 +123,7 @@ var always = []string{"userns", "veth", "bridge"}
 
 // knownPowers refuses a word in SVCLAB_REQUIRE that would guard nothing.
 func knownPowers(list string) error {
-	names := []string{kubeProxyPower}
+	names := []string{kubeProxyPower, "tshark"} // the latter reads the captures of tests
 	for _, c := range cures {
 		names = append(names, c.power)
 	}

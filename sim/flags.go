@@ -120,3 +120,32 @@ func (s *shard) Set(text string) error {
 	s.i, s.n = i, n
 	return nil
 }
+
+// sizes is a flag for several numbers, in the order in which they are given.
+type sizes struct{ to *[]int }
+
+func (s sizes) Type() string { return "ints" }
+
+func (s sizes) String() string {
+	var words []string
+	for _, n := range *s.to {
+		words = append(words, strconv.Itoa(n))
+	}
+	return strings.Join(words, ",")
+}
+
+func (s sizes) Set(text string) error {
+	var all []int
+	for word := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(word))
+		if err != nil || n < 1 {
+			return errors.New("must be numbers of at least 1 with commas between, as in 100,1000")
+		}
+		if slices.Contains(all, n) {
+			return fmt.Errorf("%d is there twice", n)
+		}
+		all = append(all, n)
+	}
+	*s.to = all
+	return nil
+}

@@ -22,6 +22,7 @@ const (
 	exitUsage   = 2
 	exitNothing = 3
 	exitSkipped = 4
+	exitBroken  = 5
 	exitTimeout = 124
 )
 

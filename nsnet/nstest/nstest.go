@@ -26,10 +26,14 @@ const RequireEnv = "SVCLAB_REQUIRE"
 var noSandbox error
 
 // Main is for TestMain: it runs the tests in a sandbox and exits as they did. Where no sandbox can be made the tests run on
-// the machine itself, and those that Need anything are skipped with the reason.
-func Main(m *testing.M) {
+// the machine itself, and those that Need anything are skipped with the reason. after is called when they are over.
+func Main(m *testing.M, after ...func()) {
 	noSandbox = sandbox.Enter(sandbox.Options{})
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, f := range after {
+		f()
+	}
+	os.Exit(code)
 }
 
 // Need skips the test when one of the powers is missing, with the proof, or fails it when the power is required. A power that

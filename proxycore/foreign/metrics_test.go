@@ -83,3 +83,16 @@ func TestSettled(t *testing.T) {
 		t.Error("nonsense was read")
 	}
 }
+
+func TestReadInForce(t *testing.T) {
+	for text, want := range map[string]string{
+		"# TYPE a counter\na 1\n": "map[]",
+		"# TYPE a counter\na 1\n# TYPE svclab_feed_in_force_total counter\nsvclab_feed_in_force_total{resource=\"services\"} 3\nsvclab_feed_in_force_total{resource=\"nodes\"} 1e+06\n": "map[nodes:1000000 services:3]",
+		"# TYPE svclab_feed_in_force_total counter\nsvclab_feed_in_force_total{resource=\"services\"} 3\n# TYPE b counter\nb x\n":                                                       "map[services:3]",
+	} {
+		got, err := readInForce(text)
+		if err != nil || fmt.Sprint(got) != want {
+			t.Errorf("%q: %v %v, want %s", text, got, err, want)
+		}
+	}
+}

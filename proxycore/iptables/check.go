@@ -171,7 +171,7 @@ func (s *side) checkAgainst(k *kernel, report reporter) {
 	p := compare(k.layout(), now)
 	for _, units := range [][]unit{p.bar, p.reject, p.nat, p.respect, p.unbar} {
 		for _, u := range units {
-			for _, op := range u {
+			for op := range strings.SplitSeq(strings.Join(u, "\n"), "\n") {
 				report("not as programmed, to be restored: %s", op)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // serve answers every connection to an address with one byte and the source that it saw.
-func serve(t *testing.T, ns *nsnet.NS, addr string, name byte) {
+func serve(t testing.TB, ns *nsnet.NS, addr string, name byte) {
 	t.Helper()
 	l, err := ns.ListenTCP(netip.MustParseAddrPort(addr))
 	if err != nil {

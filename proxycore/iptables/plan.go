@@ -8,7 +8,8 @@ import (
 	"svclab/proxycore"
 )
 
-// unit is the operations that must not be torn apart: those of one Service port, mostly.
+// unit is the operations that must not be torn apart: those of one Service port, mostly. An operation is a line; lines that
+// are written together are one string.
 type unit []string
 
 // plan is what must be restored in one family, in this order.
@@ -81,7 +82,7 @@ func compare(old, now layout) (p plan) {
 	for _, it := range coming {
 		op := "-A " + it.chain + " " + it.text
 		switch {
-		case it.branch || moving[it.rule()]:
+		case it.branch || len(moving) > 0 && moving[it.rule()]:
 			list := p.first(it.table)
 			*list = append(*list, unit{op})
 		case it.table == mangle:
@@ -102,7 +103,7 @@ func compare(old, now layout) (p plan) {
 		op := "-D " + it.chain + " " + it.text
 		g, ok := home(it)
 		switch {
-		case it.branch || moving[it.rule()]:
+		case it.branch || len(moving) > 0 && moving[it.rule()]:
 			if !old.chains[it.place] || now.chains[it.place] { // else it goes with its chain
 				structure[it.table] = append(structure[it.table], unit{op})
 			}
@@ -258,33 +259,53 @@ func rest(have map[string][]int) func(yield func(int) bool) {
 
 // write replaces a chain's rules, or makes the chain.
 func write(chain string, rules []string) unit {
-	u := unit{":" + chain + " - [0:0]"}
+	size := len(chain) + 10
 	for _, r := range rules {
-		u = append(u, "-A "+chain+" "+r)
+		size += len(chain) + len(r) + 5
 	}
-	return u
+	var b strings.Builder
+	b.Grow(size)
+	for _, s := range []string{":", chain, " - [0:0]"} {
+		b.WriteString(s)
+	}
+	for _, r := range rules {
+		for _, s := range []string{"\n-A ", chain, " ", r} {
+			b.WriteString(s)
+		}
+	}
+	return unit{b.String()}
 }
 
 // restores cuts units into the inputs of iptables-restore, each of limit operations at most (0: no limit) unless a unit
 // alone has more.
 func restores(table string, units []unit, limit int) (inputs []string) {
-	var b strings.Builder
-	size := 0
+	var ops []string
+	size, length := 0, 0
 	flush := func() {
-		if size > 0 {
-			inputs = append(inputs, "*"+table+"\n"+b.String()+"COMMIT\n")
-			b.Reset()
-			size = 0
+		if size == 0 {
+			return
 		}
-	}
-	for _, u := range units {
-		if limit > 0 && size > 0 && size+len(u) > limit {
-			flush()
-		}
-		for _, op := range u {
+		var b strings.Builder
+		b.Grow(length + len(table) + 16)
+		b.WriteString("*" + table + "\n")
+		for _, op := range ops {
 			b.WriteString(op)
 			b.WriteByte('\n')
-			size++
+		}
+		b.WriteString("COMMIT\n")
+		inputs, ops, size, length = append(inputs, b.String()), ops[:0], 0, 0
+	}
+	for _, u := range units {
+		n := 0
+		for _, op := range u {
+			n += 1 + strings.Count(op, "\n")
+		}
+		if limit > 0 && size > 0 && size+n > limit {
+			flush()
+		}
+		size += n
+		for _, op := range u {
+			ops, length = append(ops, op), length+len(op)+1
 		}
 	}
 	flush()

@@ -218,6 +218,16 @@ func (b *Backend) fits(c proxycore.Change) error {
 
 // change writes the difference that some routes make.
 func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.NodeRules, limit int) error {
+	led := s.node.jumps()
+	p, bodies, err := s.step(c, rules)
+	if err != nil {
+		return err
+	}
+	return s.carryOut(ctx, p, led, bodies, limit)
+}
+
+// step is what a change writes, and the chains besides those of sets that are there then, as far as it touches them.
+func (s *side) step(c proxycore.Change, rules proxycore.NodeRules) (plan, map[place]body, error) {
 	touched := map[group]bool{}
 	endpoints := map[netip.Addr]bool{} // before: whether they were here
 	each := func(list []proxycore.Route, f func(r proxycore.Route)) {
@@ -258,16 +268,15 @@ func (s *side) change(ctx context.Context, c proxycore.Change, rules proxycore.N
 		}
 	}
 	s.replant(&old, &now, touched)
-	led := s.node.jumps()
 	if c.Node != nil {
 		maps.Copy(old.bodies, s.node.fixed())
 		s.node.NodeRules = rules
 		if err := s.remember(&kernel{}); err != nil {
-			return err
+			return plan{}, nil, err
 		}
 		maps.Copy(now.bodies, s.node.fixed())
 	}
-	return s.carryOut(ctx, compare(old, now), led, now.bodies, limit)
+	return compare(old, now), now.bodies, nil
 }
 
 // reconcile reads the kernel and writes the difference to all that is wanted.

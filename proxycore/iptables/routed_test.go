@@ -18,12 +18,12 @@ import (
 
 // routed is a node between a client, a pod and the rest of the world, which has an endpoint and whatever leaks.
 type routed struct {
-	t                       *testing.T
+	t                       testing.TB
 	node, client, pod, rest *nsnet.NS
 }
 
 // Endpoint 1 is the pod, 2 is elsewhere, and 9 is who gets a packet to a VIP that nobody translates.
-func newRouted(t *testing.T) *routed {
+func newRouted(t testing.TB) *routed {
 	t.Helper()
 	nstest.Need(t, "veth")
 	w := &routed{t, namespace(t), nstest.NS(t, "client"), nstest.NS(t, "pod"), nstest.NS(t, "rest")}
@@ -214,6 +214,30 @@ func TestSourceRanges(t *testing.T) {
 	})
 }
 
+// during calls while changes are made, and says how often.
+func (w *routed) during(from, to string, patience time.Duration, bad func(heard string) bool, changes func()) (calls int) {
+	w.t.Helper()
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		for ; ; calls++ {
+			if heard := w.hear(from, to, patience); bad(heard) {
+				w.t.Errorf("%s heard %s of %s", from, heard, to)
+				return
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	changes()
+	close(done)
+	all.Wait()
+	return calls
+}
+
 // While the ranges and the endpoints of a front change, nobody inside of all ranges is left out, and nobody outside of all
 // is let in, also while the front goes and comes.
 func TestRangesChangeWithoutGap(t *testing.T) {
@@ -225,33 +249,11 @@ func TestRangesChangeWithoutGap(t *testing.T) {
 		"web 203.0.113.1:80/TCP from=172.16.0.0/12 from=192.168.7.2/32 10.244.2.1:8080 local 10.244.1.2:8080 10.244.2.1:8080",
 	}
 	node := podCIDRs("10.244.0.0/16")
-	// during calls while changes are made, and says how often.
-	during := func(w *routed, from string, patience time.Duration, bad func(heard string) bool, changes func()) (calls int) {
-		done := make(chan struct{})
-		var all sync.WaitGroup
-		all.Go(func() {
-			for ; ; calls++ {
-				if heard := w.hear(from, to, patience); bad(heard) {
-					w.t.Errorf("%s heard %s", from, heard)
-					return
-				}
-				select {
-				case <-done:
-					return
-				default:
-				}
-			}
-		})
-		changes()
-		close(done)
-		all.Wait()
-		return calls
-	}
 	eachFlavour(t, func(t *testing.T, flavour string) {
 		w := newRouted(t)
 		b := open(t, w.node, Options{Flavour: flavour})
 		program(t, b, full(node, lines[0]))
-		calls := during(w, "client 192.168.7.2", 5*time.Second, func(heard string) bool { return !strings.HasPrefix(heard, "1") && !strings.HasPrefix(heard, "2") }, func() {
+		calls := w.during("client 192.168.7.2", to, 5*time.Second, func(heard string) bool { return !strings.HasPrefix(heard, "1") && !strings.HasPrefix(heard, "2") }, func() {
 			for i := range 40 {
 				c := proxycore.Change{Replace: routesOf(lines[(i*7+i/4)%len(lines)])}
 				if i%9 == 5 {
@@ -263,7 +265,7 @@ func TestRangesChangeWithoutGap(t *testing.T) {
 		if calls < 20 {
 			t.Errorf("only %d connections in 40 changes", calls)
 		}
-		calls = during(w, "client 192.168.7.3", 5*time.Millisecond, func(heard string) bool { return heard != "silence" && !strings.HasPrefix(heard, "9") }, func() {
+		calls = w.during("client 192.168.7.3", to, 5*time.Millisecond, func(heard string) bool { return heard != "silence" && !strings.HasPrefix(heard, "9") }, func() {
 			for i := range 40 {
 				r := routesOf(lines[i%len(lines)])
 				program(t, b, proxycore.Change{Replace: r})

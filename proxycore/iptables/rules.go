@@ -114,7 +114,10 @@ type layout struct {
 // the first of them: when endpoints change, one chain is written and no front touched. A front of policy Local is two: one
 // for pods and the node itself, one for everybody else.
 func (l *layout) lay(routes []proxycore.Route) {
-	shared := map[string]string{} // rules → the chain that has them
+	var shared map[string]string // rules → the chain that has them
+	if len(routes) != 1 || routes[0].Local != nil {
+		shared = map[string]string{}
+	}
 	for _, r := range routes {
 		l.ranges(r)
 		if r.Local == nil {
@@ -152,10 +155,15 @@ func (l *layout) front(r proxycore.Route, p proxycore.Pool, some, none string, s
 		it.text = match + remark(name+" -> "+p.Endpoints[0].String()) + dnat(p.Endpoints[0].AddrPort)
 	default:
 		rules := endpointRules(r, p)
-		text := strings.Join(rules, "\n")
+		text := ""
+		if shared != nil {
+			text = strings.Join(rules, "\n")
+		}
 		if it.to = shared[text]; it.to == "" {
 			it.to = chainName(r.Front, some)
-			shared[text] = it.to
+			if shared != nil {
+				shared[text] = it.to
+			}
 			l.bodies[place{nat, it.to}] = body{rules: rules, group: it.group}
 		}
 		it.text = match + remark(name) + " -j " + it.to

@@ -30,8 +30,8 @@ const (
 	fan      = 1 << stride
 
 	// deepest is where a chain has all fronts, however many. nf_tables follows 16 chains, the kernel's own, SVCLAB, OUTSIDE, FAR
-	// and that of the endpoints among them. Fronts that somebody chose to get there would be a list; those of a cluster
-	// end at 6 (10,000 Services) or 8.
+	// and that of the endpoints among them. Fronts that somebody chose to get there would be a list; 10,000
+	// ClusterIPs end at 6, 10,000 NodePorts at 7.
 	deepest = 10
 )
 

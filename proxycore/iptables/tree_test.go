@@ -2,12 +2,14 @@ package iptables
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"svclab/proxycore"
 	"svclab/proxycore/cluster"
@@ -41,78 +43,194 @@ func sixes(routes []proxycore.Route) []proxycore.Route {
 	return routes
 }
 
-// walk is how many rules of a set a packet meets up to the one of its front, and in how many chains; ok: it gets there.
-// With f the zero Front, it is a packet of a pod that was sent to itself, if a is that, or one to nobody, which meets most.
-func walk(l layout, s set, f proxycore.Front, a netip.Addr) (rules, chains int, ok bool) {
-	in := map[string][]item{}
+// ways is a layout as a packet meets it.
+type ways struct {
+	set set
+	in  map[string][]item
+}
+
+func waysOf(l layout, s set) ways {
+	w := ways{s, map[string][]item{}}
 	for _, it := range l.items {
 		if it.table == s.table {
-			in[it.chain] = append(in[it.chain], it)
+			w.in[it.chain] = append(w.in[it.chain], it)
 		}
 	}
+	return w
+}
+
+// to is how many rules a packet meets up to its own, and in how many chains; false: it does not get there.
+func (w ways) to(packet parsed) (rules, chains int, ok bool) {
 	var visit func(chain string, depth int) bool
 	visit = func(chain string, depth int) bool {
 		chains = max(chains, depth)
-		for _, it := range in[chain] {
+		for _, it := range w.in[chain] {
 			rules++
 			r := parseRule(it.text)
-			to := parsed{dst: netip.PrefixFrom(a, a.BitLen()), src: netip.PrefixFrom(a, a.BitLen())}
-			if f.Addr.IsValid() {
-				to = parsed{dst: netip.PrefixFrom(f.Addr, f.Addr.BitLen()), proto: f.Proto, port: f.Port}
+			if it.branch && r.admits(packet) && visit(it.to, depth+1) {
+				return true
 			}
-			switch {
-			case it.branch:
-				if r.admits(to) && visit(it.to, depth+1) {
-					return true
-				}
-			case f.Addr.IsValid() && it.front == f, !f.Addr.IsValid() && it.key == hairpinKey(a):
+			if !it.branch && it.key != "" && r.src == packet.src && r.dst == packet.dst && r.proto == packet.proto && r.port == packet.port {
 				return true
 			}
 		}
 		return false
 	}
-	ok = visit(s.chain, 1)
+	ok = visit(w.set.chain, 1)
 	return rules, chains, ok
 }
 
-// The longest way of a packet to its front, of 10,000. One list has 10,000 rules.
+// itself is a packet of an endpoint that was sent to itself.
+func itself(e proxycore.Endpoint) parsed {
+	p := netip.PrefixFrom(e.Addr(), e.Addr().BitLen())
+	return parsed{src: p, dst: p}
+}
+
+// The longest way of a packet to the rule for it, of 10,000. In a list it is 10,000 rules.
 func TestLongestWay(t *testing.T) {
-	both := slices.Concat(nodePorts(5000, "192.168.7.1"), nodePorts(5000, "192.168.7.2"))
-	for i := range both {
-		both[i].Owner.Service.Name = fmt.Sprint("np-", i%5000)
+	two := slices.Concat(nodePorts(5000, "192.168.7.1"), nodePorts(5000, "192.168.7.2"))
+	everywhere := crowd(10000, 1, true)
+	for i := range everywhere {
+		everywhere[i].Pool.Endpoints[0].Here = true
 	}
 	for _, test := range []struct {
-		name                  string
-		set                   set
-		routes                []proxycore.Route
-		rules, chains, leaves int
+		name          string
+		set           place
+		routes        []proxycore.Route
+		rules, chains int // at most
+		all           int // chains that have rules in all sets of the table
 	}{
-		{"ClusterIPs at random", sets[1], crowd(10000, 1, false), 36, 7, 0},
-		{"ClusterIPs one after the other", sets[1], crowd(10000, 1, true), 45, 9, 0},
-		{"ClusterIPs of IPv6", sets[1], sixes(crowd(10000, 1, false)), 36, 7, 0},
-		{"NodePorts", sets[2], nodePorts(10000, "192.168.7.1"), 41, 8, 0},
-		{"NodePorts at two addresses", sets[2], both, 41, 8, 0},
-		{"NodePorts of IPv6", sets[2], sixes(nodePorts(10000, "192.168.7.1")), 41, 8, 0},
-		{"few", sets[1], crowd(16, 1, false), 16, 1, 0},
+		{"ClusterIPs at random", place{nat, inside}, crowd(10000, 1, false), 31, 7, 1371},
+		{"ClusterIPs one after the other", place{nat, inside}, crowd(10000, 1, true), 35, 7, 840},
+		{"ClusterIPs of IPv6", place{nat, inside}, sixes(crowd(10000, 1, false)), 31, 7, 1371},
+		{"NodePorts", place{nat, external}, nodePorts(10000, "192.168.7.1"), 36, 8, 841},
+		{"NodePorts at two addresses", place{nat, external}, two, 35, 8, 841},
+		{"NodePorts of IPv6", place{nat, external}, sixes(nodePorts(10000, "192.168.7.1")), 36, 8, 841},
+		{"endpoints that call themselves", hairpinSet, everywhere, 36, 7, 1670},
+		{"few", place{nat, inside}, crowd(16, 1, false), 16, 1, 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := sideWith(proxycore.NodeRules{}, test.routes...).whole()
-			rules, chains, sum := 0, 0, 0
-			for i, r := range test.routes {
-				if i%97 != 0 && i != len(test.routes)-1 {
-					continue
+			s, _ := setOf(test.set)
+			w := waysOf(l, s)
+			rules, chains := 0, 0
+			for _, r := range test.routes {
+				packet := parsed{dst: netip.PrefixFrom(r.Addr, r.Addr.BitLen()), proto: r.Proto, port: r.Port}
+				if test.set == hairpinSet {
+					packet = itself(r.Pool.Endpoints[0])
 				}
-				n, depth, ok := walk(l, test.set, r.Front, netip.Addr{})
+				n, depth, ok := w.to(packet)
 				if !ok {
 					t.Fatalf("a packet to %v does not come to its rule", r.Front)
 				}
-				rules, chains, sum = max(rules, n), max(chains, depth), sum+n
+				rules, chains = max(rules, n), max(chains, depth)
 			}
-			fmt.Println(test.name, rules, chains, len(l.chains), len(l.items))
-			if rules > test.rules || chains > test.chains {
-				t.Errorf("a packet meets %d rules in %d chains, want at most %d in %d", rules, chains, test.rules, test.chains)
+			if rules > test.rules || chains > test.chains || len(w.in) != test.all {
+				t.Errorf("a packet meets up to %d rules in %d chains of %d, want %d in %d of %d", rules, chains, len(w.in),
+					test.rules, test.chains, test.all)
 			}
 		})
+	}
+}
+
+// However the fronts are chosen, nf_tables can follow the chains.
+func TestDepth(t *testing.T) {
+	var chosen []proxycore.Route // at each two bits of the way to 0.0.0.0:0 there are more than fit in a chain
+	for bit := range 32 {
+		for i := range leafSize {
+			r := crowd(1, 1, false)[0]
+			r.Addr, r.Port = netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, 1<<bit))), uint16(i+1)
+			chosen = append(chosen, r)
+		}
+	}
+	l := sideWith(proxycore.NodeRules{}, chosen...).whole()
+	s, _ := setOf(place{nat, inside})
+	w, deep := waysOf(l, s), 0
+	for _, r := range chosen {
+		_, depth, ok := w.to(parsed{dst: netip.PrefixFrom(r.Addr, 32), proto: r.Proto, port: r.Port})
+		if !ok {
+			t.Fatalf("a packet to %v does not come to its rule", r.Front)
+		}
+		deep = max(deep, depth)
+	}
+	if deep != deepest+1 {
+		t.Errorf("%d chains, one below the other, want %d", deep, deepest+1)
+	}
+	b := open(t, namespace(t), Options{Flavour: nft})
+	for i := range chosen { // the deepest place: policy Local, others, with a chain of endpoints
+		r := &chosen[i]
+		r.Kind, r.Masquerade, r.Local = proxycore.NodePort, proxycore.MasqueradeNode, &proxycore.Pool{}
+		r.Local.Endpoints = []proxycore.Endpoint{endpointAt(1), endpointAt(2)}
+	}
+	program(t, b, proxycore.Change{Full: true, Node: podCIDRs("10.244.0.0/16"), Add: chosen})
+	dump(t, b)
+}
+
+// What a change writes does not depend on how many Services there are.
+func TestSizeOfChanges(t *testing.T) {
+	for _, n := range []int{1000, 10000} {
+		routes := crowd(n, 10, false)
+		r := routes[n/2+1]
+		with := func(e ...proxycore.Endpoint) proxycore.Change {
+			r := r
+			r.Pool.Endpoints = e
+			return proxycore.Change{Replace: []proxycore.Route{r}}
+		}
+		e := r.Pool.Endpoints
+		for _, test := range []struct {
+			name           string
+			change         proxycore.Change
+			lines, commits int
+			size           int // within 40 bytes: some numbers have more digits than others
+		}{
+			{"endpoint replaced", with(append(e[1:len(e):len(e)], endpointAt(1))...), 11, 1, 1330},
+			{"endpoint added", with(append(e[:len(e):len(e)], endpointAt(1))...), 12, 1, 1480},
+			{"endpoint removed", with(e[1:]...), 10, 1, 1220},
+			{"no endpoints any more", with(), 4, 2, 390},
+			{"Service removed", proxycore.Change{Remove: []proxycore.Route{r}}, 3, 1, 220},
+			{"Service added", proxycore.Change{Add: []proxycore.Route{r}}, 12, 1, 1480},
+		} {
+			there := routes
+			if len(test.change.Add) > 0 {
+				there = slices.Concat(routes[:n/2+1], routes[n/2+2:])
+			}
+			s := sideWith(proxycore.NodeRules{}, there...)
+			_, s.trees = s.all()
+			p, _, err := s.step(test.change, proxycore.NodeRules{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := p.restores(0)
+			text := strings.Join(all, "")
+			lines := strings.Count(text, "\n") - 2*len(all)
+			if lines != test.lines || len(all) != test.commits || max(len(text)-test.size, test.size-len(text)) > 40 {
+				t.Errorf("%d Services, %s: %d lines in %d commits, %d bytes, want %d in %d, %d bytes:\n%s", n, test.name, lines, len(all),
+					len(text), test.lines, test.commits, test.size, text)
+			}
+		}
+	}
+}
+
+// A chain that is full is split, and put together again: that much is written, and no Service's own chain.
+func TestSizeOfSplit(t *testing.T) {
+	routes := crowd(leafSize+1, 2, true)
+	s := sideWith(proxycore.NodeRules{}, routes[:leafSize]...)
+	_, s.trees = s.all()
+	for _, test := range []struct {
+		name   string
+		change proxycore.Change
+		lines  int
+	}{
+		{"split", proxycore.Change{Add: routes[leafSize:]}, (2 + 2 + 3 + 1) + leafSize + leafSize},
+		{"merge", proxycore.Change{Remove: routes[leafSize:]}, leafSize + (1 + 3 + 4)},
+	} {
+		p, _, err := s.step(test.change, proxycore.NodeRules{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(text(p, 0), "\n") - 2; got != test.lines {
+			t.Errorf("%s: %d lines, want %d:\n%s", test.name, got, test.lines, text(p, 0))
+		}
 	}
 }
 
@@ -196,27 +314,94 @@ func TestTreesHaveNoHistory(t *testing.T) {
 	})
 }
 
-// A rule in a chain to which its front's packets do not come is no rule of the dump.
-func TestDumpFollowsThePacket(t *testing.T) {
+// Whatever somebody does to a tree, Dump follows the packet, Check sees it, and a Full change sets it right.
+func TestTreesHeal(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, flavour string) {
 		ns := namespace(t)
 		b := open(t, ns, Options{Flavour: flavour})
-		routes := crowd(40, 1, true)
-		program(t, b, proxycore.Change{Full: true, Node: podCIDRs("10.244.0.0/16"), Add: routes})
-		before := dump(t, b)
-		lost := routes[5].Front
-		chain := b.sides[0].trees[place{nat, inside}].chainOf(keyOf(lost))
-		sh(t, ns, "iptables-"+flavour+" -t nat -A SVCLAB-C-10.96.0.0-26 -d 10.96.0.128/25 -j "+chain)
-		sh(t, ns, "iptables-"+flavour+" -t nat -D SVCLAB-C-10.96.0.0-26 1")
-		after, err := b.Dump(context.Background())
-		if err != nil {
-			t.Fatal(err)
+		all := proxycore.Change{Full: true, Node: podCIDRs("10.244.0.0/16"), Add: crowd(40, 2, true)}
+		program(t, b, all)
+		want := dump(t, b)
+		for _, damage := range []struct {
+			commands string
+			lost     int // fronts
+		}{
+			{"-F SVCLAB-CLUSTER", 40},
+			{"-F SVCLAB-C-10.96.0.0-28", 16},
+			{"-D SVCLAB-C-10.96.0.0-26 2", 16},
+			{"-A SVCLAB-C-10.96.0.0-26 -d 10.96.0.128/25 -j SVCLAB-C-10.96.0.0-28, -D SVCLAB-C-10.96.0.0-26 1", 16}, // they are led past it
+			{"-N SVCLAB-C-STALE, -A SVCLAB-CLUSTER -j SVCLAB-C-STALE", 0},
+			{"-F SVCLAB-CLUSTER, -F SVCLAB-C-10.96.0.0-26, -X SVCLAB-C-10.96.0.0-26", 40},
+			{"-A SVCLAB-C-10.96.0.0-28 -d 10.96.0.1/32 -p tcp -m tcp --dport 80 -j RETURN", 0},
+		} {
+			for c := range strings.SplitSeq(damage.commands, ", ") {
+				sh(t, ns, "iptables-"+flavour+" -t nat "+c)
+			}
+			got, err := b.Dump(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if lost := strings.Count(want, "\n") - strings.Count(got, "\n"); lost != damage.lost {
+				t.Errorf("%s: %d fronts are lost in the dump, want %d", damage.commands, lost, damage.lost)
+			}
+			if err := b.Check(context.Background()); err == nil {
+				t.Errorf("%s: check saw nothing", damage.commands)
+			}
+			program(t, b, all)
+			if got := dump(t, b); got != want {
+				t.Errorf("%s: not healed: %s", damage.commands, got)
+			}
 		}
-		if strings.Contains(after, lost.String()) || strings.Count(after, "\n") != strings.Count(before, "\n")-16 {
-			t.Errorf("%v is led past %s, and the dump is\n%s", lost, chain, after)
+	})
+}
+
+// While chains are split and put together again around it, a front that stays is translated, and so are ones that nobody can
+// call are refused; also where restores are cut into pieces.
+func TestTreesChangeWithoutGap(t *testing.T) {
+	stays := []string{"web 203.0.113.1:80/TCP all from=192.168.7.2/32 here=10.244.1.2:8080 10.244.2.1:8080", "none 203.0.113.2:80/TCP"}
+	const ours = "203.0.113.1:80"
+	around := func(rng *rand.Rand) []proxycore.Route {
+		lines := slices.Clone(stays)
+		for i := range rng.IntN(60) {
+			kind := []string{" 10.244.2.1:8080", " 10.244.2.1:8080 10.244.1.2:8080", ""}[i%3] + []string{" all", " all from=192.168.7.0/24"}[rng.IntN(2)]
+			if i%4 == 0 {
+				lines = append(lines, fmt.Sprintf("np-%d 203.0.113.1:%d/TCP%s", i, 1000+i*16, kind))
+			} else {
+				lines = append(lines, fmt.Sprintf("vip-%d 203.0.113.%d:80/TCP%s", i, 3+i*4, kind))
+			}
 		}
-		if err := b.Check(context.Background()); err == nil {
-			t.Error("check saw nothing")
+		return routesOf(lines...)
+	}
+	eachFlavour(t, func(t *testing.T, flavour string) {
+		for _, limit := range []int{0, 10} {
+			w := newRouted(t)
+			if err := w.node.Sysctl("net.ipv4.icmp_ratelimit", "0"); err != nil {
+				t.Fatal(err)
+			}
+			rng := rand.New(rand.NewPCG(2, uint64(limit)))
+			b := open(t, w.node, Options{Flavour: flavour, MaxRules: limit})
+			now := around(rng)
+			program(t, b, proxycore.Change{Full: true, Node: podCIDRs("10.244.0.0/16"), Add: now})
+			changes := func() {
+				for i := range 25 {
+					next := around(rng)
+					c := between(now, next)
+					if i%9 == 5 {
+						c = proxycore.Change{Full: true, Node: podCIDRs("10.244.0.0/16"), Add: next}
+					}
+					program(t, b, c)
+					now = next
+				}
+			}
+			calls := w.during("client 192.168.7.2", ours, 5*time.Second, func(heard string) bool {
+				return !strings.HasPrefix(heard, "1") && !strings.HasPrefix(heard, "2")
+			}, changes)
+			calls = min(calls, w.during("client 192.168.7.2", "203.0.113.2:80", 5*time.Second, func(heard string) bool { return heard != "refused" }, changes))
+			calls = min(calls, w.during("client 192.168.7.3", ours, 5*time.Millisecond, func(heard string) bool { return heard != "silence" }, changes))
+			if calls < 25 {
+				t.Errorf("only %d calls in 25 changes", calls)
+			}
+			dump(t, b)
 		}
 	})
 }

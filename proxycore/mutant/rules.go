@@ -61,8 +61,7 @@ var noNodePortMasquerade = Mutant{
 }
 
 // noSecondLookup loses a new connection whose packet reads the number of endpoints before a commit and its slot after
-// it (flat-layout.md, order point 2). Each size of pool has a chain of its own, so only a size that has not been seen
-// since the last Full change can bring the rule back.
+// it (flat-layout.md, order point 2).
 var noSecondLookup = Mutant{
 	Name:     "no-second-lookup",
 	Breaks:   "CIP-20",
@@ -71,28 +70,5 @@ var noSecondLookup = Mutant{
 	Only:     "nftables",
 	Sentence: "refused by ICMP from",
 	Stress:   100_000,
-	Backend: func(b proxycore.Backend, netns int) proxycore.Backend {
-		type chain struct {
-			ipv4 bool
-			size int
-		}
-		seen := map[chain]bool{}
-		return &withoutRule{
-			inner: inner{b},
-			netns: netns,
-			match: func(comment string) bool { return strings.HasPrefix(comment, "slot 0:") },
-			written: func(c proxycore.Change) bool {
-				if c.Full {
-					clear(seen)
-				}
-				before := len(seen)
-				for _, list := range [][]proxycore.Route{c.Add, c.Replace} {
-					for i := range list {
-						seen[chain{list[i].Addr.Is4(), len(list[i].Pool.Endpoints)}] = true
-					}
-				}
-				return c.Full || len(seen) > before
-			},
-		}
-	},
+	Backend:  staticRule("slot 0:", true),
 }

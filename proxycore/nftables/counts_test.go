@@ -104,8 +104,8 @@ func TestCountsOfAChange(t *testing.T) {
 
 // A first sync sends one element a Service port and address, one a ClusterIP, one an endpoint, and the layout.
 func TestCountsOfAFirstSync(t *testing.T) {
-	want := map[int]counts{0: {1, 148, 18, 32760}, 1000: {2, 164, 12021, 526416}, 10000: {2, 237, 120021, 4958212}}
-	piping := map[int]counts{0: {1, 0, 0, 32760}, 1000: {4, 0, 0, 526704}, 10000: {27, 0, 0, 4961552}} // transactions and bytes alone
+	want := map[int]counts{0: {1, 200, 18, 48816}, 1000: {2, 214, 12021, 541776}, 10000: {2, 287, 120021, 4973572}}
+	piping := map[int]counts{0: {1, 0, 0, 48816}, 1000: {4, 0, 0, 542064}, 10000: {27, 0, 0, 4976912}} // transactions and bytes alone
 	for _, n := range []int{0, 1000, 10000} {
 		b := open(t, namespace(t), Options{})
 		var got counts

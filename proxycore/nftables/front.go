@@ -16,6 +16,9 @@ const headers = 4 * int(numSets) * 80
 
 // room sends what is collected when n more bytes would not fit.
 func (b *Backend) room(ctx context.Context, n int, full bool) error {
+	if b.refills { // all of it fits into one transaction, and must be in one
+		return nil
+	}
 	budget := b.budget()
 	if b.pipe != nil {
 		budget = min(budget, chunk)

@@ -118,3 +118,34 @@ func anID(b *Backend) string {
 	id := p.pools[everywhere].ids[0]
 	return fmt.Sprintf("%x:%x", id>>16, id&0xffff)
 }
+
+// Whatever somebody does to the tables, a Full change that fills the slots anew sets it right too.
+func TestRefillHeals(t *testing.T) {
+	ns := namespace(t)
+	for _, damage := range []string{
+		"add element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 7 : 10.244.9.9 . 1 }",
+		"add element ip svclab endpoints { 10.96.9.9 . tcp . 80 . 0 : 10.244.9.9 . 1 }",
+		"delete element ip svclab endpoints { 10.96.0.1 . tcp . 80 . 0 }",
+		"add element ip svclab services { 10.96.9.9 . tcp . 80 : 800:0 }",
+		"flush map ip svclab endpoints",
+		"flush map ip svclab services",
+		"flush map ip svclab ids",
+		"flush chain ip svclab lb-2",
+		"delete table ip6 svclab",
+		"add element ip svclab cluster-ips { 10.96.9.9 }",
+	} {
+		t.Run(damage, func(t *testing.T) {
+			b := open(t, ns, Options{})
+			b.readable = 0
+			node := podCIDRs("10.244.0.0/15", "fd00:244::/32")
+			program(t, b, full(node, small...))
+			nft(t, ns, damage)
+			program(t, b, full(nil, small...))
+			if d := cmp.Diff(dump(t, b), smallDump); d != "" {
+				t.Errorf("not healed (-got +want):\n%s", d)
+			}
+			program(t, b, full(nil, small[:3]...))
+			dump(t, b)
+		})
+	}
+}

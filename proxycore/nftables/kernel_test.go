@@ -61,7 +61,8 @@ func TestProgramDumpAndList(t *testing.T) {
 	for _, want := range []string{
 		"ct original ip daddr @cluster-ips ip saddr != @pods goto masq comment \"masquerade\"",
 		"ip saddr . ip daddr @hairpin goto masq comment \"hairpin\"",
-		"numgen random mod 3 map @endpoints comment \"random slot of 3\"",
+		"meta priority set numgen random mod 3 goto to-endpoint comment \"random slot of 3\"",
+		"dnat ip to ip daddr . meta l4proto . th dport . meta priority map @endpoints comment \"the endpoint in the slot\"",
 		"ct original ip6 daddr @cluster-ips ip6 saddr != @pods goto masq",
 		slotZero,
 		"10.96.0.1 . tcp . 80 . 0x00000001 : 10.244.2.1 . 8080",
@@ -78,7 +79,7 @@ func TestProgramDumpAndList(t *testing.T) {
 		"ip daddr . meta l4proto . th dport . ip saddr @source-ranges meta priority set ip daddr . meta l4proto . th dport map @allowed meta priority vmap @by-allowed comment \"in a range\"",
 		"ip saddr @pods meta priority set ip daddr . meta l4proto . th dport map @internal meta priority vmap @by-local comment \"pods\"",
 		"fib saddr type local meta priority set ip6 daddr . meta l4proto . th dport map @internal meta priority vmap @by-local comment \"this node\"",
-		"numgen random mod 1 offset 65536 map @ids",
+		"meta priority set numgen random mod 1 offset 65536 goto id-of-slot-local",
 		"elements = { 10.96.0.0/15, 10.100.0.0/16 }",
 		"ip daddr @service-cidrs drop",
 		": goto sticky-600-local",

@@ -173,10 +173,7 @@ func (t *transaction) writeIntervals(s *side, set setID, want []span) {
 		return
 	}
 	if len(s.intervals[set]) > 0 {
-		t.message(unix.NFT_MSG_DELSETELEM, 0, s.fam, func(w *buffer) { // without elements: all of them
-			w.str(unix.NFTA_SET_ELEM_LIST_TABLE, t.table)
-			w.str(unix.NFTA_SET_ELEM_LIST_SET, sets[set].name)
-		})
+		t.flush(s, set)
 	}
 	w := &t.elems[s.fam][set].add
 	before := len(w.b)

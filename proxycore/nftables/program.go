@@ -54,10 +54,11 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 			return err
 		}
 		b.intact = generation - uint32(b.transactions.Load()) // what is read now, and mended, is as it should be
-		if anew, err = b.adopt(ctx); err != nil {
+		if anew, err = b.adopt(ctx, c.Add); err != nil {
 			return err
 		}
 	} else {
+		b.refills = false
 		b.tx.reset(b.sock.seq)
 	}
 	empty := !anew && b.sides[0].fresh && b.sides[1].fresh
@@ -79,6 +80,13 @@ func (b *Backend) program(ctx context.Context, c proxycore.Change) error {
 	if !anew { // a table made anew comes filled, or there would be a moment with an empty one
 		if err := b.send(ctx); err != nil {
 			return err
+		}
+	}
+	if b.refills { // in one transaction with what fills it: see room
+		for _, s := range b.sides {
+			if !s.fresh {
+				b.tx.flush(s, endpoints)
+			}
 		}
 	}
 	most := b.limit

@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -78,6 +79,30 @@ func TestNumbers(t *testing.T) {
 		if n, ok := numberOfChain(chain); ok != (want > 0) || ok && n != want {
 			t.Errorf("numberOfChain(%s) = %#x, %v, want %#x", chain, n, ok, want)
 		}
+	}
+}
+
+// A chain that comes with a new size of a pool names no set: for a rule that does, the kernel walks through all its elements.
+func TestChainsOfSizesNameNoSet(t *testing.T) {
+	for _, f := range families {
+		for half := range 2 {
+			for _, c := range []chainSpec{f.pool(7, half), f.pick(7, half)} {
+				for _, r := range c.rules {
+					var w buffer
+					r.body(&w, "svclab", c.name)
+					for _, s := range sets {
+						if bytes.Contains(w.b, []byte(s.name+"\x00")) {
+							t.Errorf("chain %s, rule %q: it names %s", c.name, r.comment, s.name)
+						}
+					}
+				}
+			}
+		}
+	}
+	var w buffer
+	families[0].bySlot(local)[1].rules[0].body(&w, "svclab", "to-endpoint-local")
+	if !bytes.Contains(w.b, []byte("endpoints\x00")) {
+		t.Error("to-endpoint-local does not name endpoints: the test would see nothing")
 	}
 }
 

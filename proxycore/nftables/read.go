@@ -50,6 +50,23 @@ type stray struct {
 // readTable dumps a family's table: what is in the kernel must be known, never guessed, since one deletion of an
 // element that is not there loses the whole transaction.
 func (b *Backend) readTable(ctx context.Context, fam int) (*found, error) {
+	k, err := b.readAllBut(ctx, fam, endpoints)
+	if err == nil {
+		err = b.readSet(ctx, fam, k, endpoints)
+	}
+	return k, err
+}
+
+// readSet reads one set more.
+func (b *Backend) readSet(ctx context.Context, fam int, k *found, id setID) error {
+	if _, ok := k.sets[sets[id].name]; !ok {
+		return nil
+	}
+	return (&reader{sock: b.sock, f: families[fam], table: b.table, into: k}).elements(ctx, id)
+}
+
+// readAllBut dumps a table but for the elements of one set.
+func (b *Backend) readAllBut(ctx context.Context, fam int, left setID) (*found, error) {
 	k := &found{marks: map[setID][]boundary{}, intervals: map[setID][]span{}}
 	r := &reader{sock: b.sock, f: families[fam], table: b.table, into: k}
 	err := r.dump(ctx, unix.NFT_MSG_GETTABLE, nil, func() { k.exists = false }, func(body []byte) error {
@@ -63,8 +80,8 @@ func (b *Backend) readTable(ctx context.Context, fam int) (*found, error) {
 		return k, err
 	}
 	for id := range setID(numSets) {
-		if _, ok := k.sets[sets[id].name]; ok && id != affinity { // affinity's elements are the packets'
-			if err := r.elements(ctx, id); err != nil {
+		if id != affinity && id != left { // affinity's elements are the packets'
+			if err := b.readSet(ctx, fam, k, id); err != nil {
 				return k, err
 			}
 		}
@@ -286,9 +303,14 @@ func (k *found) endpoint(f *family, id setID, key, data []byte) {
 		k.astray(id, key, nil)
 		return
 	}
-	p := &k.front(front).pools[half]
+	e := k.front(front)
+	p := &e.pools[half]
 	switch slot := int(n) - firstSlot(half); id {
 	case endpoints:
+		if p.slots == nil { // as many as the front's number says
+			_, _, n := kindOfNumber(e.numbers.ends()[half])
+			p.slots = make([]proxycore.Endpoint, 0, min(n, 1024))
+		}
 		p.slots = reach(p.slots, slot)
 		p.slots[slot] = proxycore.Endpoint{AddrPort: f.readTarget(data)}
 	case ids:

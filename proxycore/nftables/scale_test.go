@@ -48,7 +48,7 @@ func BenchmarkScale(b *testing.B) {
 				b.ReportMetric(float64(kernelMemory(b)-kernel)/1024, "MB-kernel")
 				heir := open(b, ns, Options{})
 				apply(proxycore.New(proxycore.Config{Node: "node-1"}, heir, nil), "restart")
-				if _, sent := heir.Sent(); sent != 0 {
+				if _, sent := heir.Sent(); sent > 0 && !heir.refills {
 					b.Errorf("a new process sent %d transactions", sent)
 				}
 				runtime.KeepAlive(p)

@@ -197,7 +197,7 @@ func (s *socket) dump(ctx context.Context, typ uint16, family uint8, request fun
 		if err := s.write(w.b); err != nil {
 			return err
 		}
-		whole, err := s.listing(each)
+		whole, err := s.listing(ctx, each)
 		if err != nil || whole {
 			return err
 		}
@@ -205,10 +205,13 @@ func (s *socket) dump(ctx context.Context, typ uint16, family uint8, request fun
 	return fmt.Errorf("the ruleset changed during each of %d dumps", dumpTries)
 }
 
-func (s *socket) listing(each func(body []byte) error) (whole bool, err error) {
+func (s *socket) listing(ctx context.Context, each func(body []byte) error) (whole bool, err error) {
 	whole = true
 	var failed error
 	for {
+		if err := s.deadline(ctx); err != nil { // a long listing is patient as long as it goes on
+			return false, err
+		}
 		b, err := s.receive(true)
 		if err != nil {
 			return false, err

@@ -41,16 +41,13 @@ func (f *family) sticky(seconds, half int) chainSpec {
 			rule("recall it", recall),
 			rule("to the one remembered", translate))
 	}
-	return chainSpec{chainOf(stickyNumber(timeout, half)), nil, append(rules, f.slotZero(half, drop())...)}
+	return chainSpec{chainOf(stickyNumber(timeout, half)), nil, append(rules, rule("its slot 0", terms(goTo(toSlotZero[half]))))}
 }
 
 // pick is the chain pick-N: it leaves the id of a random slot of N in the scratch, or that of slot 0; see pool.
 func (f *family) pick(n, half int) chainSpec {
-	slot, first := r0+f.words+2, firstSlot(half)
 	return chainSpec{chainOf(pickNumber(n, half)), nil, []ruleSpec{
-		rule("slot 0", f.front(r0), terms(constant(uint32(first), slot)), leave(ids, r0)),
-		rule(fmt.Sprintf("random slot of %d", n), f.front(r0), terms(random(n, first, slot)), leave(ids, r0)),
-	}}
+		rule(fmt.Sprintf("random slot of %d", n), randomSlot(n, half), terms(goTo(toID[half])))}}
 }
 
 // memory is what a pool of a sticky front has in the kernel besides its slots, which it keeps in the map endpoints.

@@ -175,7 +175,7 @@ func (f *feed) object(b []byte, protobuf bool) (o object, err error) {
 		err = errors.New("it has no name")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read a %s: %w", f.kind, err)
+		return nil, fmt.Errorf("read %s: %w", f.kind, err)
 	}
 	return o, nil
 }
@@ -270,7 +270,7 @@ func (f *feed) event(typ watch.EventType, kind string, b []byte, protobuf bool, 
 		return events.failure(b)
 	}
 	if kind != f.kind {
-		return misread{fmt.Errorf("the server tells of a %q, and not of a %s", kind, f.kind)}
+		return misread{fmt.Errorf("the server tells of %s, and not of %s", kind, f.kind)}
 	}
 	if typ == watch.Bookmark {
 		o := f.fresh()

@@ -143,7 +143,7 @@ func (r *listReader) list(kind string, each func(b []byte) error) (meta metav1.L
 			return meta, err
 		}
 		if got := kindOf(b); num == unknownType && got != kind+"List" {
-			return meta, fmt.Errorf("the answer is a %s, and not a %sList", got, kind)
+			return meta, fmt.Errorf("the answer is %s, and not %sList", got, kind)
 		}
 	}
 }
@@ -186,7 +186,7 @@ func jsonList(r io.Reader, kind string, each func(b []byte) error) (metav1.ListM
 		return l.Metadata, half(err)
 	}
 	if l.Kind != kind+"List" {
-		return l.Metadata, fmt.Errorf("the answer is a %s, and not a %sList", l.Kind, kind)
+		return l.Metadata, fmt.Errorf("the answer is %s, and not %sList", l.Kind, kind)
 	}
 	for _, b := range l.Items {
 		if err := each(b); err != nil {

@@ -10,10 +10,10 @@
 // is followed by another from the last version (bookmarks move it), 410 Gone by a new list, of which only the differences are
 // changes; errors by a growing pause.
 //
-// What a first sync costs here is the server's: a list is decoded while it comes in, object by object, with a few allocations
-// each (decoder), and the state is built from the ordered lists in O(N). With 10,000 Services of 10 endpoints the two lists,
-// 10 MB, are in memory some milliseconds after the server has sent them. One list is as fast as a stream of initial events
-// (WatchList, KEP-3157), which says in every frame what it is of, and is understood by every server.
+// What a first sync costs here is mostly the server's encoding: a list is decoded while it comes in, object by object, with a
+// few allocations each (decoder), and the state is built of the ordered lists in O(N). It is one list and not a stream of
+// initial events (WatchList, KEP-3157): those say in every frame what they are of, and took the server twice as long for
+// 10,000 EndpointSlices of 10 endpoints (45 ms for 22), which on two cores nothing on this side can make good.
 package reflector
 
 import (
@@ -120,6 +120,9 @@ func (r *Reflector) Run(ctx context.Context, apply func(context.Context, *cluste
 			return ctx.Err()
 		}
 		n := r.take()
+		if len(n.changes) == 0 && n.listed == 0 && n.seen == state.seen {
+			continue // came with what was taken before
+		}
 		state.fold(n)
 		if state.missing > 0 {
 			continue

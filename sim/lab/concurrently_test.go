@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync/atomic"
 	"testing"
 )
@@ -35,6 +36,19 @@ func TestConcurrentlyEnds(t *testing.T) {
 	})
 	if err == nil || err.Error() != "thing 10" || begun.Load() > 10+manyAtOnce {
 		t.Errorf("got %v after %d things, want that of thing 10 and hardly more", err, begun.Load())
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	second := make(chan struct{})
+	err = concurrently(t.Context(), 2, func(i int) error {
+		if i == 0 {
+			<-second
+		} else {
+			defer close(second)
+		}
+		return fmt.Errorf("thing %d", i)
+	})
+	if err == nil || err.Error() != "thing 0" {
+		t.Errorf("got %v, want that of the first in order", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	begun.Store(0)

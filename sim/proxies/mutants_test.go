@@ -20,7 +20,7 @@ import (
 	"svclab/sim/world"
 )
 
-func TestMain(m *testing.M) { nstest.Main(m) }
+func TestMain(m *testing.M) { nstest.Main(m, forgetProgram) }
 
 // bundled reads the scenario of that name, in both families.
 func bundled(t testing.TB, name string) (variants []*scenario.Scenario) {

@@ -26,18 +26,28 @@ import (
 	"svclab/sim/world"
 )
 
-// program is svclab itself, built once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "svclab-test-")
-	if err != nil {
-		return "", err
+// program is svclab itself, built once; forgetProgram removes it.
+var (
+	program = sync.OnceValues(func() (string, error) {
+		dir, err := os.MkdirTemp("", "svclab-test-")
+		if err != nil {
+			return "", err
+		}
+		programDir = dir
+		path := filepath.Join(dir, "svclab")
+		if out, err := exec.Command("go", "build", "-o", path, "svclab/sim").CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build svclab: %w\n%s", err, out)
+		}
+		return path, os.Chmod(dir, 0o755)
+	})
+	programDir string
+)
+
+func forgetProgram() {
+	if programDir != "" {
+		os.RemoveAll(programDir)
 	}
-	path := filepath.Join(dir, "svclab")
-	if out, err := exec.Command("go", "build", "-o", path, "svclab/sim").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build svclab: %w\n%s", err, out)
-	}
-	return path, os.Chmod(dir, 0o755)
-})
+}
 
 // self finds one of our proxies as a process of its own.
 func self(t testing.TB, name string) proxies.Proxy {
@@ -90,7 +100,6 @@ func BenchmarkProcessFirstSync(b *testing.B) {
 				b.StopTimer()
 				apply += number(b, node, `kubeproxy_sync_proxy_rules_duration_seconds_sum ([0-9.e+-]+)`)
 				peak = append(peak, resident(b, node))
-				b.Log(node.Artifacts()["proxy.log"])
 				node.Close()
 				b.StartTimer()
 			}

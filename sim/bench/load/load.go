@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -37,6 +38,10 @@ type Shape struct {
 	Protocol corev1.Protocol
 	// UDP is optional: the Services that are UDP, whatever Protocol says.
 	UDP func(service int) bool
+	// Ports says how many ports a Service has, from Port on; all lead to TargetPort. Nil: one.
+	Ports func(service int) int
+	// Clock stamps each slice with when its pods changed, as the real controller does; nil: none is stamped.
+	Clock func() time.Time
 }
 
 // Each gives all Services as many.
@@ -68,17 +73,18 @@ type Cluster struct {
 	state *cluster.Snapshot
 	sizes []int // of each Service, as it began
 	first []int // the number of its first endpoint
+	wide  int   // of the largest of them
 	next  int   // the first endpoint that nobody has had
 	turn  int   // counts changes: each object that is written anew has another generation
 }
 
 // New makes a cluster.
 func New(s Shape) *Cluster {
-	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
+	c := &Cluster{shape: s, state: (*cluster.Snapshot)(nil).WithServiceCIDRs(ServiceRange).WithNode(node(NearName, NearNode, NearPods)).WithNode(node(FarName, FarNode, FarPods))}
 	for i := range s.Services {
 		n := s.Endpoints(i)
 		c.sizes, c.first = append(c.sizes, n), append(c.first, c.next)
-		c.next += n
+		c.next, c.wide = c.next+n, max(c.wide, n)
 		c.state = c.with(c.state, i, numbers(c.first[i], n))
 	}
 	return c
@@ -98,7 +104,7 @@ func (c *Cluster) EndpointsOf(i int) []int {
 	if i < len(c.first) {
 		return numbers(c.first[i], c.sizes[i])
 	}
-	return numbers(c.next+(i-len(c.first))*c.shape.Endpoints(0), c.shape.Endpoints(i))
+	return numbers(c.next+(i-len(c.first))*max(c.wide, c.shape.Endpoints(i)), c.shape.Endpoints(i))
 }
 
 // Fresh is the k-th endpoint that no Service began with, and none of the next ones has. It is used by turns: an address that
@@ -172,7 +178,9 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 	}
 	k := 0
 	for part := range slices.Chunk(endpoints, sliceSize) {
-		s = s.WithSlice(c.slice(i, k, part))
+		if !c.has(s, key, k, part) {
+			s = s.WithSlice(c.slice(i, k, part))
+		}
 		k++
 	}
 	for slice := range s.Slices(key) { // what is left of a longer list
@@ -181,6 +189,16 @@ func (c *Cluster) with(s *cluster.Snapshot, i int, endpoints []int) *cluster.Sna
 		}
 	}
 	return s
+}
+
+// has reports whether the k-th slice of a Service has just these endpoints: then nobody writes it anew.
+func (c *Cluster) has(s *cluster.Snapshot, service cluster.Key, k int, endpoints []int) bool {
+	for slice := range s.Slices(service) {
+		if slice.Object.Labels["svclab/part"] == part(k) {
+			return slices.EqualFunc(slice.Addresses, endpoints, func(a netip.Addr, e int) bool { return a == c.Endpoint(e).Addr() })
+		}
+	}
+	return false
 }
 
 func part(k int) string { return fmt.Sprintf("%04d", k) }
@@ -206,13 +224,43 @@ func (c *Cluster) service(i int) *corev1.Service {
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP, ClusterIP: ip, ClusterIPs: []string{ip}, Selector: map[string]string{"app": name(i)},
 			IPFamilies: []corev1.IPFamily{corev1.IPv4Protocol}, IPFamilyPolicy: &single, InternalTrafficPolicy: &everywhere, SessionAffinity: corev1.ServiceAffinityNone,
-			Ports: []corev1.ServicePort{{Name: "http", Protocol: c.protocol(i), Port: Port}},
+			Ports: c.ports(i),
 		},
 	}
 }
 
+func (c *Cluster) portsOf(i int) int {
+	if c.shape.Ports == nil {
+		return 1
+	}
+	return max(1, c.shape.Ports(i))
+}
+
+func portName(k int) string {
+	if k == 0 {
+		return "http"
+	}
+	return fmt.Sprintf("http-%d", k)
+}
+
+func (c *Cluster) ports(i int) (list []corev1.ServicePort) {
+	for k := range c.portsOf(i) {
+		list = append(list, corev1.ServicePort{Name: portName(k), Protocol: c.protocol(i), Port: int32(Port + k)})
+	}
+	return list
+}
+
+func (c *Cluster) targets(i int) (list []discoveryv1.EndpointPort) {
+	port, protocol := int32(TargetPort), c.protocol(i)
+	for k := range c.portsOf(i) {
+		name := portName(k)
+		list = append(list, discoveryv1.EndpointPort{Name: &name, Port: &port, Protocol: &protocol})
+	}
+	return list
+}
+
 func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
-	portName, port, protocol, yes, no := "http", int32(TargetPort), c.protocol(i), true, false
+	yes, no := true, false
 	s := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: metav1.NamespaceDefault, Name: fmt.Sprintf("%s-%s", name(i), part(k)), Generation: int64(c.turn),
@@ -222,8 +270,11 @@ func (c *Cluster) slice(i, k int, endpoints []int) *discoveryv1.EndpointSlice {
 			OwnerReferences: []metav1.OwnerReference{{APIVersion: "v1", Kind: "Service", Name: name(i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)), Controller: &yes, BlockOwnerDeletion: &yes}},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: &portName, Port: &port, Protocol: &protocol}},
+		Ports:       c.targets(i),
 		Endpoints:   make([]discoveryv1.Endpoint, len(endpoints)),
+	}
+	if c.shape.Clock != nil {
+		s.Annotations = map[string]string{corev1.EndpointsLastChangeTriggerTime: c.shape.Clock().UTC().Format(time.RFC3339Nano)}
 	}
 	near, far := NearName, FarName
 	for j, e := range endpoints {

@@ -41,7 +41,7 @@ type Rig struct {
 	client  *nsnet.NS
 	near    *nsnet.NS
 	far     *nsnet.NS
-	bare    bool // nobody serves
+	pods    manner
 	spaces  []*nsnet.NS
 	servers []interface{ Close() error }
 	host    world.Host
@@ -51,16 +51,31 @@ type Rig struct {
 
 // Open builds a rig; proxy is nil for one without. Where it fails it leaves nothing.
 func Open(ctx context.Context, proxy *proxies.Proxy) (*Rig, error) {
-	return open(ctx, proxy, false)
+	return open(ctx, proxy, serving)
 }
 
 // OpenBare builds a rig in whose pods nobody serves: whoever measures does so himself, in Near and Far.
 func OpenBare(ctx context.Context, proxy *proxies.Proxy) (*Rig, error) {
-	return open(ctx, proxy, true)
+	return open(ctx, proxy, bare)
 }
 
-func open(ctx context.Context, proxy *proxies.Proxy, bare bool) (_ *Rig, err error) {
-	r := &Rig{bare: bare, host: world.Host{
+// OpenSilent builds one whose pods do not have their ranges: the packets for all endpoints come there (Near, Far), and their
+// kernels say nothing to them. Whoever looks at the wires may answer.
+func OpenSilent(ctx context.Context, proxy *proxies.Proxy) (*Rig, error) {
+	return open(ctx, proxy, silent)
+}
+
+// manner of the pods.
+type manner uint8
+
+const (
+	serving manner = iota
+	bare           // nobody serves
+	silent         // nor has a kernel the addresses
+)
+
+func open(ctx context.Context, proxy *proxies.Proxy, pods manner) (_ *Rig, err error) {
+	r := &Rig{pods: pods, host: world.Host{
 		Place: world.Place{Kind: world.Node, Name: load.NearName}, Addrs: []netip.Addr{load.NearNode}, PodCIDRs: []netip.Prefix{load.NearPods},
 	}}
 	defer func() {
@@ -153,16 +168,11 @@ func (r *Rig) makePod(ctx context.Context, name string, on *nsnet.NS, at netip.A
 		return nil, err
 	}
 	if all.IsValid() {
-		if err := wire.AnyAddr(ns, all); err != nil {
+		if err := r.answer(ns, all); err != nil {
 			return nil, err
 		}
 		if err := wire.Route(on, wire.RouteSpec{Dst: all, Via: at, Dev: name}); err != nil {
 			return nil, err
-		}
-		if !r.bare {
-			if err := r.serve(ns); err != nil {
-				return nil, err
-			}
 		}
 	}
 	if err := wire.Ready(ctx, ns, "eth0", at); err != nil {
@@ -171,8 +181,22 @@ func (r *Rig) makePod(ctx context.Context, name string, on *nsnet.NS, at netip.A
 	return ns, wire.Ready(ctx, on, name)
 }
 
+// answer gives a pod all addresses of its range, and servers there, as far as the rig's pods have them.
+func (r *Rig) answer(ns *nsnet.NS, all netip.Prefix) error {
+	if r.pods == silent {
+		return nil
+	}
+	if err := wire.AnyAddr(ns, all); err != nil || r.pods == bare {
+		return err
+	}
+	return r.serve(ns)
+}
+
 // Client is where packets are sent from: a pod on the node with the proxy.
 func (r *Rig) Client() *nsnet.NS { return r.client }
+
+// ClientAddr is its address.
+func (r *Rig) ClientAddr() netip.Addr { return clientAddr }
 
 // Near is the pod on that node that has all of load.NearRange, Far the one elsewhere that has all of load.FarPods.
 func (r *Rig) Near() *nsnet.NS { return r.near }
