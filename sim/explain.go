@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,7 @@ type explainFlags struct {
 	format, color        string
 	pcap                 string
 
-	ask    engine.Asked
+	flow   world.Flow
 	target string
 }
 
@@ -105,14 +107,14 @@ func (f *explainFlags) question() error {
 	if err := f.checkStep(f.step); err != nil {
 		return err
 	}
-	played, err := f.played()
+	asking, err := engine.NewStage(f.scenario, f.chosen[0].Mode)
 	if err != nil {
 		return err
 	}
 	var from scenario.Ref
 	switch {
 	case f.from != "":
-		if from, err = scenario.ParsePlace(f.from); err != nil {
+		if from, err = scenario.ParseSender(f.from); err != nil {
 			return fmt.Errorf("--from: %w", err)
 		}
 	case first != nil && len(first.From) > 0:
@@ -137,25 +139,20 @@ func (f *explainFlags) question() error {
 	if to.Proto == "" && f.proto != "" {
 		to.Proto = strings.ToUpper(f.proto)
 	}
-	if err := f.there(played, from, to); err != nil {
+	if err := f.there(asking, from, to); err != nil {
 		return err
 	}
-	if f.ask, err = played.Ask(f.step, f.askedFamily(), from, to); err != nil {
-		return err
+	if f.flow.From, err = asking.Place(from); err != nil {
+		return fmt.Errorf("--from: %w", err)
 	}
-	f.target = to.String()
-	if f.via != "" && f.ask.From.Kind != world.Client {
-		return fmt.Errorf("--via %s: only a client from outside comes in by a node, and %s does not", f.via, f.ask.From)
+	if f.flow.To, f.flow.Proto, err = asking.Resolve(to, f.step); err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	f.target, f.flow.Via = to.String(), f.via
+	if f.via != "" && f.flow.From.Kind != world.Client {
+		return fmt.Errorf("--via %s: only a client from outside comes in by a node, and %s does not", f.via, f.flow.From)
 	}
 	return nil
-}
-
-// askedFamily is the family whose addresses are meant: of a lab with both, IPv4's.
-func (f *explainFlags) askedFamily() scenario.Family {
-	if f.scenario.Family == scenario.Dual {
-		return scenario.IPv4
-	}
-	return f.scenario.Family
 }
 
 // firstProbe is the first one that names who asks whom, and how many steps come before it.
@@ -169,44 +166,40 @@ func firstProbe(s *scenario.Scenario) (*scenario.Probe, int) {
 }
 
 // there refuses names that are not there, with those that are.
-func (f *explainFlags) there(played *engine.Played, from scenario.Ref, to scenario.Target) error {
-	var asking, nodes, services []string
-	for _, hosts := range [][]world.Host{played.Topology.Pods, played.Topology.Nodes, played.Topology.Clients} {
+func (f *explainFlags) there(asking *engine.Stage, from scenario.Ref, to scenario.Target) error {
+	var places, nodes, services []string
+	t := asking.Topology()
+	for _, hosts := range [][]world.Host{t.Pods, t.Nodes, t.Clients} {
 		for _, h := range hosts {
-			asking = append(asking, h.String())
+			places = append(places, h.String())
 			if h.Kind == world.Node {
 				nodes = append(nodes, h.Name)
 			}
 		}
 	}
-	for s := range played.States[f.step].Services() {
+	for s := range asking.State(f.step).Services() {
 		services = append(services, scenario.Ref{Kind: "service", Namespace: s.Namespace, Name: s.Name}.String())
 	}
-	if err := scenario.Known("place", from.String(), asking); err != nil {
-		return fmt.Errorf("--from: %w", err)
+	known := func(flag, name string, there []string) error {
+		if name == "" || slices.Contains(there, name) {
+			return nil
+		}
+		return fmt.Errorf("%s: there is no %s%s", flag, name, scenario.Nearest(name, there))
 	}
 	f.via = strings.TrimPrefix(f.via, "node/")
-	if f.via != "" {
-		if err := scenario.Known("node", f.via, nodes); err != nil {
-			return fmt.Errorf("--via: %w", err)
-		}
-	}
+	err := cmp.Or(known("--from", from.String(), places), known("--via", f.via, nodes))
 	switch to.Ref.Kind {
 	case "service":
-		if err := scenario.Known("Service", to.Ref.String(), services); err != nil {
-			return fmt.Errorf("--to: %w in %s", err, stage.StateText(f.scenario, f.step))
-		}
+		err = cmp.Or(err, known("--to", to.Ref.String(), services))
 	case "pod", "node":
-		if err := scenario.Known("place", to.Ref.String(), asking); err != nil {
-			return fmt.Errorf("--to: %w", err)
-		}
+		err = cmp.Or(err, known("--to", to.Ref.String(), places))
 	}
-	return nil
+	return err
 }
 
 // tell sends the flow, collects the evidence, and writes the story.
 func (f *explainFlags) tell(ctx context.Context, p proxies.Proxy, s *stage.Stage) error {
-	flow := world.Flow{From: f.ask.From, Via: f.via, To: f.ask.To, Proto: f.ask.Proto}
+	flow := f.flow
 	h := oracle.NewHistory(s.Played().Topology)
 	now := time.Now()
 	h.Begin(s.State(), now)

@@ -115,7 +115,7 @@ Exit codes: 0 all passed, or failed as known · 1 a check failed · 2 bad usage 
 	for _, c := range []*cobra.Command{run, diff, validate, rules, explain} {
 		c.PreRunE = fromEnvironment
 	}
-	root.AddCommand(run, explain, diff, rules, benchCommand(), validate, proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(run, explain, diff, rules, benchCommand(), validate, graphCommand(), proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -246,6 +246,20 @@ func (s *Snapshot) Pod(k Key) *corev1.Pod {
 	return s.pods.get(k)
 }
 
+// Pods yields every Pod, ordered by namespace and name.
+func (s *Snapshot) Pods() iter.Seq[*corev1.Pod] {
+	return func(yield func(*corev1.Pod) bool) {
+		if s == nil {
+			return
+		}
+		for _, v := range s.pods.all() {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}
+
 // Service returns the Service of that key, nil when there is none.
 func (s *Snapshot) Service(k Key) *Service {
 	return s.group(k).service

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"net/netip"
-
 	"svclab/proxycore/cluster"
 	"svclab/sim/scenario"
 	"svclab/sim/world"
@@ -12,25 +10,6 @@ import (
 type Played struct {
 	Topology *world.Topology
 	States   []*cluster.Snapshot // the state at the start, and after each step
-
-	plan *plan
-}
-
-// Asked is a question with its addresses looked up.
-type Asked struct {
-	From  world.Place
-	To    netip.AddrPort
-	Proto cluster.Proto
-}
-
-// Ask looks up a question in the state after a step, 0 for the start.
-func (p *Played) Ask(step int, family scenario.Family, from scenario.Ref, to scenario.Target) (a Asked, err error) {
-	r := &run{plan: &plan{states: p.States, topology: p.Topology, places: p.plan.places, families: p.plan.families}, state: step}
-	if a.From, err = r.place(from); err != nil {
-		return a, err
-	}
-	a.To, a.Proto, err = r.resolve(family, to)
-	return a, err
 }
 
 // Play goes through the changes of a scenario for a kind of proxy. Nothing is built or sent: restarts, flushes and probes
@@ -40,7 +19,7 @@ func Play(sc *scenario.Scenario, mode cluster.Mode) (*Played, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Played{plan: p, Topology: p.topology, States: []*cluster.Snapshot{p.states[0]}}
+	out := &Played{Topology: p.topology, States: []*cluster.Snapshot{p.states[0]}}
 	last := p.states[0]
 	for i := range sc.Steps {
 		switch c := sc.Steps[i].Change; {

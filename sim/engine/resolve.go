@@ -60,12 +60,12 @@ func (r *run) questionsIn(family scenario.Family, p *scenario.Probe) ([]question
 	}
 	var out []question
 	for _, to := range p.To {
-		addr, proto, err := r.resolve(family, to)
+		addr, proto, err := r.plan.resolve(family, r.state, to)
 		if err != nil {
 			return nil, err
 		}
 		for _, from := range p.From {
-			place, err := r.place(from)
+			place, err := r.plan.place(from)
 			if err != nil {
 				return nil, err
 			}
@@ -106,23 +106,23 @@ func shortName(k cluster.Key) string {
 	return k.String()
 }
 
-func (r *run) place(ref scenario.Ref) (world.Place, error) {
-	p := world.Place{Name: ref.Name}
+func (p *plan) place(ref scenario.Ref) (world.Place, error) {
+	at := world.Place{Name: ref.Name}
 	switch ref.Kind {
 	case "pod":
-		p.Kind, p.Namespace = world.Pod, ref.Namespace
+		at.Kind, at.Namespace = world.Pod, ref.Namespace
 	case "node":
-		p.Kind = world.Node
+		at.Kind = world.Node
 	case "client":
-		p.Kind = world.Client
+		at.Kind = world.Client
 	}
-	if r.plan.topology.Find(p) == nil {
-		return p, fmt.Errorf("the lab has no %s", p)
+	if p.topology.Find(at) == nil {
+		return at, fmt.Errorf("the lab has no %s", at)
 	}
-	return p, nil
+	return at, nil
 }
 
-func (r *run) resolve(family scenario.Family, t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
+func (p *plan) resolve(family scenario.Family, state int, t scenario.Target) (netip.AddrPort, cluster.Proto, error) {
 	proto, err := cluster.ParseProto(t.Proto)
 	number, numberErr := strconv.ParseUint(t.Port, 10, 16)
 	if t.Echo() {
@@ -135,7 +135,7 @@ func (r *run) resolve(family scenario.Family, t scenario.Target) (netip.AddrPort
 		return t.Addr, proto, nil
 	}
 	if t.Ref.Kind == "service" {
-		svc := r.plan.states[r.state].Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
+		svc := p.states[state].Service(cluster.Key{Namespace: t.Ref.Namespace, Name: t.Ref.Name})
 		if svc == nil {
 			return netip.AddrPort{}, 0, fmt.Errorf("there is no %s at this step", targetText(t))
 		}
@@ -160,11 +160,11 @@ func (r *run) resolve(family scenario.Family, t scenario.Target) (netip.AddrPort
 	if numberErr != nil {
 		return netip.AddrPort{}, 0, fmt.Errorf("%s: the port of a %s is a number", targetText(t), t.Ref.Kind)
 	}
-	place, err := r.place(t.Ref)
+	place, err := p.place(t.Ref)
 	if err != nil {
 		return netip.AddrPort{}, 0, err
 	}
-	addr, ok := ofFamily(family, r.plan.topology.Find(place).Addrs)
+	addr, ok := ofFamily(family, p.topology.Find(place).Addrs)
 	if !ok {
 		return netip.AddrPort{}, 0, fmt.Errorf("%s has no %s address", place, family)
 	}

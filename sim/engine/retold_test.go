@@ -45,7 +45,10 @@ func TestStories(t *testing.T) {
 		}
 	}
 
-	if c := run(func(*spoilt) {}, func(world.World, engine.Wronged) (string, error) { t.Error("a case that passed is told"); return "", nil }); c.Verdict != verdict.Pass {
+	if c := run(func(*spoilt) {}, func(world.World, engine.Wronged) (string, error) {
+		t.Error("a case that passed is told")
+		return "", nil
+	}); c.Verdict != verdict.Pass {
 		t.Errorf("%s: %s", c.Verdict, c.Why)
 	}
 

@@ -31,7 +31,7 @@ func (r *run) health(ctx context.Context, s *scenario.Health, step *verdict.Step
 	}
 	for _, family := range r.plan.families {
 		for _, ref := range s.From {
-			from, err := r.place(ref)
+			from, err := r.plan.place(ref)
 			if err != nil {
 				return err
 			}

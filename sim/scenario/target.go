@@ -3,7 +3,6 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -33,27 +32,6 @@ func (t Target) String() string {
 		text += "/" + strings.ToLower(t.Proto)
 	}
 	return text
-}
-
-// ParseTarget reads where a probe goes to, as files write it: "service/web:80", "10.96.0.10:53/udp".
-func ParseTarget(text string) (Target, error) { return parseTarget(text) }
-
-// ParsePlace reads where a probe comes from: "pod/client", "node/node-1", "client/laptop".
-func ParsePlace(text string) (Ref, error) { return parseRef(text, "a place that asks", fromKinds) }
-
-// Known says that a name is none of those there are, and which it might have been; nil when it is one of them.
-func Known(what, name string, there []string) error {
-	if slices.Contains(there, name) {
-		return nil
-	}
-	if len(there) == 0 {
-		return fmt.Errorf("there is no %s %s, and no other either", what, name)
-	}
-	hint := didYouMean(name, there)
-	if hint == "" {
-		hint = ";"
-	}
-	return fmt.Errorf("there is no %s %s%s there are %s", what, name, hint, strings.Join(there, ", "))
 }
 
 // Echo: the target is asked for an echo (ping), which has no port.
