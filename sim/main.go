@@ -111,11 +111,11 @@ Exit codes: 0 all passed, or failed as known · 1 a check failed · 2 bad usage 
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	run, diff, validate, rules := runCommand(), diffCommand(), validateCommand(), rulesCommand()
-	for _, c := range []*cobra.Command{run, diff, validate, rules} {
+	run, diff, validate, rules, describe := runCommand(), diffCommand(), validateCommand(), rulesCommand(), describeCommand()
+	for _, c := range []*cobra.Command{run, diff, validate, rules, describe} {
 		c.PreRunE = fromEnvironment
 	}
-	root.AddCommand(run, diff, rules, benchCommand(), validate, proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(run, diff, describe, rules, benchCommand(), validate, proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -3,6 +3,7 @@ package naming
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,8 +65,7 @@ func (x *Index) Rule(c Chain, text string) Meaning {
 			return m
 		}
 	}
-	m.Part, m.Words = Nowhere, ""
-	return m
+	return Meaning{}
 }
 
 // read takes the facts from a rule's text, in either spelling.
@@ -153,25 +153,32 @@ func (x *Index) owner(c Chain, f facts) (m Meaning) {
 		m.Scope = f.scope
 		return m
 	}
-	if list := x.answering(m.Ports[0], f); m.Endpoint == nil && len(list) == 1 {
-		m.Endpoint = list[0]
+	m.Endpoints = x.answering(m.Ports[0], f)
+	switch {
+	case m.Endpoint == nil && len(m.Endpoints) == 1:
+		m.Endpoint = m.Endpoints[0]
+	case m.Endpoint != nil && !slices.Contains(m.Endpoints, m.Endpoint):
+		m.Endpoints = append(m.Endpoints, m.Endpoint)
 	}
 	return m
 }
 
 // answering are the endpoints of a Service port to which a rule leads, itself or by the chains of theirs to which it goes.
 func (x *Index) answering(p *Port, f facts) (out []*Endpoint) {
+	add := func(e *Endpoint) {
+		if e != nil && !slices.Contains(out, e) {
+			out = append(out, e)
+		}
+	}
 	for _, to := range f.targets {
 		for _, e := range x.targets[to] {
 			if e.Port == p {
-				out = append(out, e)
+				add(e)
 			}
 		}
 	}
 	for _, name := range f.chains {
-		if m := x.chains[name]; m.Endpoint != nil {
-			out = append(out, m.Endpoint)
-		}
+		add(x.chains[name].Endpoint)
 	}
 	return out
 }
@@ -185,9 +192,9 @@ func (x *Index) fill(words string, m Meaning, f facts) string {
 	var all []string
 	if len(m.Ports) > 0 {
 		port = m.Ports[0].String()
-		for _, e := range x.answering(m.Ports[0], f) {
-			all = append(all, e.String())
-		}
+	}
+	for _, e := range m.Endpoints {
+		all = append(all, e.String())
 	}
 	if m.Front != nil {
 		front = m.Front.String()

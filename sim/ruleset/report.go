@@ -42,18 +42,19 @@ type Endpoint struct {
 
 // Entry is a line and what it stands for.
 type Entry struct {
-	Section  string `json:"section"`         // under which it is shown: a chain's rules stay together
-	Part     string `json:"part"`            // what it is there for itself
-	Front    string `json:"front,omitempty"` // empty: every front of the Service, or of all
-	Kind     string `json:"kind,omitempty"`  // of the front
-	Family   string `json:"family"`
-	Table    string `json:"table"`
-	Chain    string `json:"chain,omitempty"`
-	Set      string `json:"set,omitempty"`
-	Hook     string `json:"hook,omitempty"`
-	Text     string `json:"text"`
-	Words    string `json:"words,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"` // its address
+	Section string `json:"section"`         // under which it is shown: a chain's rules stay together
+	Part    string `json:"part"`            // what it is there for itself
+	Front   string `json:"front,omitempty"` // empty: every front of the Service, or of all
+	Kind    string `json:"kind,omitempty"`  // of the front
+	Family  string `json:"family"`
+	Table   string `json:"table"`
+	Chain   string `json:"chain,omitempty"`
+	Set     string `json:"set,omitempty"`
+	Hook    string `json:"hook,omitempty"`
+	Text    string `json:"text"`
+	Words   string `json:"words,omitempty"`
+	// Endpoints are the addresses of those whom it leads to, or speaks of.
+	Endpoints []string `json:"endpoints,omitempty"`
 
 	where   string
 	section naming.Part
@@ -126,7 +127,7 @@ func Explain(node string, lines []Line, x *naming.Index, wanted []*naming.Port) 
 			}
 		case !families[r.Family]:
 			n.Hidden.Family++
-		case len(wanted) > 0 && (!way(r) || !concerns(r.Scope, shown)):
+		case len(wanted) > 0 && (!way(r) || !concerns(x, r.Scope, shown)):
 			n.Hidden.Off++
 		default:
 			n.Shared = append(n.Shared, entry(r, nil))
@@ -167,8 +168,10 @@ func entry(r read, p *naming.Port) Entry {
 		Section: r.section().String(), Part: r.Part.String(), Family: r.Family, Table: r.Table, Chain: r.Chain, Set: r.Set, Hook: r.Hook, Text: r.Text, Words: r.Words,
 		where: r.Line.where(), section: r.section(),
 	}
-	if r.Endpoint != nil {
-		e.Endpoint = r.Endpoint.Addr.String()
+	for _, end := range r.Endpoints {
+		if p == nil || end.Port == p {
+			e.Endpoints = append(e.Endpoints, end.Addr.String())
+		}
 	}
 	if p == nil {
 		return e
@@ -213,9 +216,9 @@ func familiesOf(ports []*naming.Port) map[string]bool {
 	return families
 }
 
-func concerns(s *naming.Scope, ports []*naming.Port) bool {
+func concerns(x *naming.Index, s *naming.Scope, ports []*naming.Port) bool {
 	return s == nil || slices.ContainsFunc(ports, func(p *naming.Port) bool {
-		return slices.ContainsFunc(p.Fronts, s.Has)
+		return slices.ContainsFunc(p.Fronts, func(f *naming.Front) bool { return x.Concerns(s, f) })
 	})
 }
 
