@@ -86,7 +86,10 @@ func TestRules(t *testing.T) {
 			"dispatch default/myservice NodePort 30080/TCP: NodePort 30080/TCP: SVCLAB-7L6Q3PYB5M2QKZ5A has the endpoints"},
 		{"iptables-legacy", "nat", "SVCLAB-POST", `-s 10.34.188.30/32 -d 10.34.188.30/32 -j MASQUERADE --random-fully`,
 			"masquerade default/myservice pod/web-a: an endpoint that reaches itself: it must not see its own address as source"},
-		// A rule that nobody has written so.
+		// A rule that nobody has written so, and rules of Services that are not there.
+		{"kube-proxy/iptables", "nat", "KUBE-SVC-AAAAAAAAAAAAAAAA", `-m comment --comment "default/myservice -> 10.34.188.30:5000" -j KUBE-SEP-CYEX5EIQWRU7ZC4L`, "not recognized: "},
+		{"kube-proxy/nftables", "kube-proxy", "service-AAAAAAAA-default/myservice/tcp/", `meta l4proto tcp dnat ip to numgen random mod 1 map { 0 : 10.34.188.30 . 5000 }`, "not recognized: "},
+		{"iptables-nft", "nat", "SVCLAB-AAAAAAAAAAAAAAAA", `-p tcp -j DNAT --to-destination 10.34.188.30:5000`, "not recognized: "},
 		{"iptables-legacy", "nat", "SVCLAB-POST", `-j ACCEPT`, "not recognized: "},
 		{"kube-proxy/iptables", "nat", "KUBE-SERVICES", `-d 172.20.127.114/32 -j LOG`, "not recognized: "},
 		{"kube-proxy/nftables", "kube-proxy", "services", `counter accept`, "not recognized: "},

@@ -42,6 +42,13 @@ func (x *Index) forms() []known {
 	return nil
 }
 
+// ofOne are the names of chains that are one Service port's, or one endpoint's.
+var ofOne = map[Layout]*regexp.Regexp{
+	SvclabIPTables: regexp.MustCompile("^" + own + "$"),
+	KubeIPTables:   regexp.MustCompile("^KUBE-(SVC|SVL|EXT|FW|SEP)-[A-Z2-7]{16}$"),
+	KubeNFTables:   regexp.MustCompile("^(service|local|external|firewall|endpoint)-[A-Z2-7]{8}-"),
+}
+
 // facts are what a rule's text names.
 type facts struct {
 	front   *Front
@@ -53,6 +60,9 @@ type facts struct {
 
 // Rule says what a rule does. Its text is as nft lists it, or as iptables-save writes it, with or without "-A CHAIN ".
 func (x *Index) Rule(c Chain, text string) Meaning {
+	if _, named := x.chains[c.Name]; !named && ofOne[x.layout] != nil && ofOne[x.layout].MatchString(c.Name) {
+		return Meaning{} // of a Service that is in none of the states
+	}
 	text = strings.TrimPrefix(text, "-A "+c.Name+" ")
 	f := x.read(text)
 	m := x.owner(c, f)
