@@ -49,7 +49,7 @@ Of the rules that every Service meets, only those on the way of the Services ask
 shown as such, never left out, and what is not shown is counted.`,
 		Example: `  svclab rules myservice --service myservice --node node-1
   svclab rules scenarios/basics/myservice.yaml --proxy kube-proxy/iptables --service myservice:80
-  svclab rules policies/external-local.yaml --step 7 -o json`,
+  svclab rules external-local --step 8 -o json`,
 		RunE: func(c *cobra.Command, args []string) error { return f.main(c.Context(), args) },
 	}
 	f.stageFlags.flags(c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -109,6 +110,7 @@ func (f *stageFlags) each(ctx context.Context, look func(context.Context, proxie
 	if err := sandbox.Enter(sandbox.Options{}); err != nil {
 		return exitError{exitNothing, err}
 	}
+	warn(os.Stderr, []*scenario.Scenario{f.scenario})
 	if f.timeout > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, f.timeout, fmt.Errorf("time limit of %s", f.timeout))

@@ -212,6 +212,25 @@ func (x *Index) Chain(c Chain) Meaning {
 	return Meaning{}
 }
 
+// Concerns reports whether packets to a front can be in a scope.
+func (x *Index) Concerns(s *Scope, f *Front) bool {
+	if s == nil {
+		return true
+	}
+	if s.Proto != 0 && s.Proto != f.Proto || s.Last != 0 && (f.Number < s.First || s.Last < f.Number) {
+		return false
+	}
+	if !s.Addrs.IsValid() || f.Addr.IsValid() {
+		return !s.Addrs.IsValid() || s.Addrs.Contains(f.Addr)
+	}
+	for a := range x.nodes { // a NodePort
+		if s.Addrs.Contains(a) {
+			return true
+		}
+	}
+	return s.Addrs.Contains(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
 // addressed are the Service ports that have a front at an address, whatever the port.
 func (x *Index) addressed(a netip.Addr) (out []*Port) {
 	for _, p := range x.ports {
@@ -222,16 +241,20 @@ func (x *Index) addressed(a netip.Addr) (out []*Port) {
 	return out
 }
 
-// at are the endpoints at an address, whatever the port, and their Service ports.
-func (x *Index) at(a netip.Addr) (out []*Port, first *Endpoint) {
+// at are the endpoints at an address, whatever the port, and their Service ports, in m.
+func (x *Index) at(a netip.Addr, m *Meaning) {
+	m.Ports, m.Endpoints, m.Endpoint = nil, nil, nil
 	for _, p := range x.ports {
 		for _, e := range p.Endpoints {
 			if e.Addr.Addr() == a {
-				out = append(out, p)
-				first = cmp.Or(first, e)
-				break
+				m.Endpoints = append(m.Endpoints, e)
+				if !slices.Contains(m.Ports, p) {
+					m.Ports = append(m.Ports, p)
+				}
 			}
 		}
 	}
-	return out, first
+	if len(m.Endpoints) > 0 {
+		m.Endpoint = m.Endpoints[0]
+	}
 }

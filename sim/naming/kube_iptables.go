@@ -18,7 +18,7 @@ func (x *Index) nameKubeIPTables(p *Port) {
 		x.chain(prefix+hash(id, 16), m)
 	}
 	for _, e := range p.Endpoints {
-		x.chain("KUBE-SEP-"+hash(id+e.Addr.String(), 16), Meaning{Part: Pool, Ports: []*Port{p}, Endpoint: e, Words: fmt.Sprintf("endpoint %v of %v", e, p)})
+		x.chain("KUBE-SEP-"+hash(id+e.Addr.String(), 16), Meaning{Part: Pool, Ports: []*Port{p}, Endpoint: e, Endpoints: []*Endpoint{e}, Words: fmt.Sprintf("endpoint %v of %v", e, p)})
 	}
 }
 

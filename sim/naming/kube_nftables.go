@@ -26,7 +26,7 @@ func (x *Index) nameKubeNFTables(p *Port) {
 	}
 	for _, e := range p.Endpoints {
 		name := hashed(fmt.Sprintf("%s__%s/%d", base, strings.ReplaceAll(e.Addr.Addr().String(), ":", "."), e.Addr.Port()))
-		m := Meaning{Part: Pool, Ports: []*Port{p}, Endpoint: e, Words: fmt.Sprintf("endpoint %v of %v", e, p)}
+		m := Meaning{Part: Pool, Ports: []*Port{p}, Endpoint: e, Endpoints: []*Endpoint{e}, Words: fmt.Sprintf("endpoint %v of %v", e, p)}
 		x.chain("endpoint-"+name, m)
 		m.Part, m.Words = Affinity, fmt.Sprintf("the clients of endpoint %v of %v", e, p)
 		x.chain("affinity-"+name, m)
@@ -129,7 +129,7 @@ func (x *Index) kubeElement(set, key, data string) Meaning {
 		}
 		for _, e := range x.targets[netip.AddrPortFrom(a, number(words[3]))] {
 			if strings.EqualFold(e.Port.Proto.String(), words[2]) {
-				m.Ports, m.Endpoint = append(m.Ports, e.Port), e
+				m.Ports, m.Endpoint, m.Endpoints = append(m.Ports, e.Port), e, append(m.Endpoints, e)
 			}
 		}
 		return own(Masquerade, "may reach itself through a Service, and is masqueraded then")

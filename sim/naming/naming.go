@@ -155,12 +155,13 @@ func (e *Endpoint) String() string {
 
 // Meaning is what a chain, a rule or an element stands for.
 type Meaning struct {
-	Part     Part
-	Ports    []*Port   // whose it is; none: every Service's
-	Front    *Front    // of one front only; nil: of all
-	Endpoint *Endpoint // of one endpoint only
-	Scope    *Scope    // of every Service's: the destinations that it can concern; nil: all
-	Words    string    // what it does, as a sentence without a full stop; empty: not recognized
+	Part      Part
+	Ports     []*Port     // whose it is; none: every Service's
+	Front     *Front      // of one front only; nil: of all
+	Endpoint  *Endpoint   // of one endpoint only
+	Endpoints []*Endpoint // whom it leads to, or speaks of, that one among them
+	Scope     *Scope      // of every Service's: the destinations that it can concern; nil: all
+	Words     string      // what it does, as a sentence without a full stop; empty: not recognized
 }
 
 // Known reports whether it was recognized.
@@ -171,10 +172,4 @@ type Scope struct {
 	Addrs       netip.Prefix
 	Proto       cluster.Proto // 0: all
 	First, Last uint16        // ports; both 0: all
-}
-
-// Has reports whether packets to the front can be meant.
-func (s *Scope) Has(f *Front) bool {
-	return s == nil || (!s.Addrs.IsValid() || f.Addr.IsValid() && s.Addrs.Contains(f.Addr) || !f.Addr.IsValid()) &&
-		(s.Proto == 0 || s.Proto == f.Proto) && (s.Last == 0 || s.First <= f.Number && f.Number <= s.Last)
 }

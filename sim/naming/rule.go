@@ -3,6 +3,7 @@ package naming
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +42,13 @@ func (x *Index) forms() []known {
 	return nil
 }
 
+// ofOne are the names of chains that are one Service port's, or one endpoint's.
+var ofOne = map[Layout]*regexp.Regexp{
+	SvclabIPTables: regexp.MustCompile("^" + own + "$"),
+	KubeIPTables:   regexp.MustCompile("^KUBE-(SVC|SVL|EXT|FW|SEP)-[A-Z2-7]{16}$"),
+	KubeNFTables:   regexp.MustCompile("^(service|local|external|firewall|endpoint)-[A-Z2-7]{8}-"),
+}
+
 // facts are what a rule's text names.
 type facts struct {
 	front   *Front
@@ -52,6 +60,9 @@ type facts struct {
 
 // Rule says what a rule does. Its text is as nft lists it, or as iptables-save writes it, with or without "-A CHAIN ".
 func (x *Index) Rule(c Chain, text string) Meaning {
+	if _, named := x.chains[c.Name]; !named && ofOne[x.layout] != nil && ofOne[x.layout].MatchString(c.Name) {
+		return Meaning{} // of a Service that is in none of the states
+	}
 	text = strings.TrimPrefix(text, "-A "+c.Name+" ")
 	f := x.read(text)
 	m := x.owner(c, f)
@@ -64,8 +75,7 @@ func (x *Index) Rule(c Chain, text string) Meaning {
 			return m
 		}
 	}
-	m.Part, m.Words = Nowhere, ""
-	return m
+	return Meaning{}
 }
 
 // read takes the facts from a rule's text, in either spelling.
@@ -153,25 +163,32 @@ func (x *Index) owner(c Chain, f facts) (m Meaning) {
 		m.Scope = f.scope
 		return m
 	}
-	if list := x.answering(m.Ports[0], f); m.Endpoint == nil && len(list) == 1 {
-		m.Endpoint = list[0]
+	m.Endpoints = x.answering(m.Ports[0], f)
+	switch {
+	case m.Endpoint == nil && len(m.Endpoints) == 1:
+		m.Endpoint = m.Endpoints[0]
+	case m.Endpoint != nil && !slices.Contains(m.Endpoints, m.Endpoint):
+		m.Endpoints = append(m.Endpoints, m.Endpoint)
 	}
 	return m
 }
 
 // answering are the endpoints of a Service port to which a rule leads, itself or by the chains of theirs to which it goes.
 func (x *Index) answering(p *Port, f facts) (out []*Endpoint) {
+	add := func(e *Endpoint) {
+		if e != nil && !slices.Contains(out, e) {
+			out = append(out, e)
+		}
+	}
 	for _, to := range f.targets {
 		for _, e := range x.targets[to] {
 			if e.Port == p {
-				out = append(out, e)
+				add(e)
 			}
 		}
 	}
 	for _, name := range f.chains {
-		if m := x.chains[name]; m.Endpoint != nil {
-			out = append(out, m.Endpoint)
-		}
+		add(x.chains[name].Endpoint)
 	}
 	return out
 }
@@ -185,9 +202,9 @@ func (x *Index) fill(words string, m Meaning, f facts) string {
 	var all []string
 	if len(m.Ports) > 0 {
 		port = m.Ports[0].String()
-		for _, e := range x.answering(m.Ports[0], f) {
-			all = append(all, e.String())
-		}
+	}
+	for _, e := range m.Endpoints {
+		all = append(all, e.String())
 	}
 	if m.Front != nil {
 		front = m.Front.String()

@@ -20,8 +20,9 @@ type group struct {
 	text  string
 }
 
+// chains are of all tables, or of one: "nat:SVCLAB".
 func chains(pattern string, part Part, text string) group {
-	return group{regexp.MustCompile("^(?:" + pattern + ")$"), part, text}
+	return group{form(pattern, "", part, text).chain, part, text}
 }
 
 var groups = map[Layout][]group{
@@ -40,7 +41,9 @@ var groups = map[Layout][]group{
 		chains("ignore", Refuse, "dropped"),
 	},
 	SvclabIPTables: {
-		chains("SVCLAB", Entry, "where packets come in"),
+		chains("mangle:SVCLAB", Ranges, "fronts that not everybody may call"),
+		chains("nat:SVCLAB", Dispatch, "which front is called"),
+		chains("filter:SVCLAB(-NEAR|-FAR|-N-.*|-F-.*)?", Refuse, "what is refused or dropped"),
 		chains("SVCLAB-(S-.*)", Ranges, "fronts that not everybody may call"),
 		chains("SVCLAB-(CLUSTER|C-.*)", Dispatch, "ClusterIPs"),
 		chains("SVCLAB-(EXTERNAL|E-.*)", Dispatch, "external IPs, load balancers' IPs and NodePorts"),
@@ -58,7 +61,9 @@ var groups = map[Layout][]group{
 		chains("(nodeport|service)-endpoints-check|cluster-ips-check|reject-chain", Refuse, "what is refused or dropped"),
 	},
 	KubeIPTables: {
-		chains("KUBE-SERVICES|KUBE-EXTERNAL-SERVICES|KUBE-NODEPORTS", Dispatch, "which front is called"),
+		chains("nat:KUBE-(SERVICES|NODEPORTS)", Dispatch, "which front is called"),
+		chains("filter:KUBE-(SERVICES|EXTERNAL-SERVICES)", Refuse, "what is refused or dropped"),
+		chains("filter:KUBE-NODEPORTS", Forward, "ports at which health checks are answered"),
 		chains("KUBE-PROXY-FIREWALL", Ranges, "fronts that not everybody may call"),
 		chains("KUBE-MARK-MASQ|KUBE-POSTROUTING", Masquerade, "whose source becomes the node's address"),
 		chains("KUBE-FIREWALL", Refuse, "what is dropped"),
@@ -70,7 +75,7 @@ var groups = map[Layout][]group{
 // shared says what a chain of all Services is.
 func (x *Index) shared(c Chain) (g group, ok bool) {
 	for _, g := range groups[x.layout] {
-		if g.chain.MatchString(c.Name) {
+		if g.chain.MatchString(c.Table + ":" + c.Name) {
 			return g, true
 		}
 	}

@@ -113,7 +113,7 @@ func (x *Index) hairpin(c Chain, text string, m *Meaning) {
 		return
 	}
 	if p, err := netip.ParsePrefix(words[1]); err == nil {
-		m.Ports, m.Endpoint = x.at(p.Addr())
+		x.at(p.Addr(), m)
 		m.Scope = nil
 	}
 }

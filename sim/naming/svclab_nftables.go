@@ -95,7 +95,7 @@ func (x *Index) svclabElement(set, key, data string) Meaning {
 		return x.ofNobody(own("a ClusterIP: its other ports are refused, and who calls it and is no pod of this node is masqueraded"))
 	case "hairpin":
 		a, _ := netip.ParseAddr(words[0])
-		m.Ports, m.Endpoint = x.at(a)
+		x.at(a, &m)
 		return x.ofNobody(own("may reach itself through a Service, and is masqueraded then"))
 	case "affinity":
 		if len(words) != 4 {
@@ -133,7 +133,7 @@ func (x *Index) svclabElement(set, key, data string) Meaning {
 	m.Endpoint = x.endpointOf(m, data)
 	who := "an address that is no endpoint"
 	if m.Endpoint != nil {
-		who = m.Endpoint.String()
+		m.Endpoints, who = []*Endpoint{m.Endpoint}, m.Endpoint.String()
 	}
 	slot, _ := strconv.ParseUint(words[3], 0, 32)
 	where := fmt.Sprintf("slot %d", slot)

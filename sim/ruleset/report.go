@@ -42,22 +42,24 @@ type Endpoint struct {
 
 // Entry is a line and what it stands for.
 type Entry struct {
-	Section  string `json:"section"`         // under which it is shown: a chain's rules stay together
-	Part     string `json:"part"`            // what it is there for itself
-	Front    string `json:"front,omitempty"` // empty: every front of the Service, or of all
-	Kind     string `json:"kind,omitempty"`  // of the front
-	Family   string `json:"family"`
-	Table    string `json:"table"`
-	Chain    string `json:"chain,omitempty"`
-	Set      string `json:"set,omitempty"`
-	Hook     string `json:"hook,omitempty"`
-	Text     string `json:"text"`
-	Words    string `json:"words,omitempty"`
-	Endpoint string `json:"endpoint,omitempty"` // its address
+	Section string `json:"section"`         // under which it is shown: a chain's rules stay together
+	Part    string `json:"part"`            // what it is there for itself
+	Front   string `json:"front,omitempty"` // empty: every front of the Service, or of all
+	Kind    string `json:"kind,omitempty"`  // of the front
+	Family  string `json:"family"`
+	Table   string `json:"table"`
+	Chain   string `json:"chain,omitempty"`
+	Set     string `json:"set,omitempty"`
+	Hook    string `json:"hook,omitempty"`
+	Text    string `json:"text"`
+	Words   string `json:"words,omitempty"`
+	// Endpoints are the addresses of those whom it leads to, or speaks of.
+	Endpoints []string `json:"endpoints,omitempty"`
 
 	where   string
 	section naming.Part
 	order   int // of the front
+	rank    int // of the chain or set, on a packet's way
 }
 
 // Hidden counts what is not shown, so that everything is accounted for.
@@ -108,8 +110,16 @@ func Explain(node string, lines []Line, x *naming.Index, wanted []*naming.Port) 
 	if len(wanted) == 0 {
 		shown = x.Ports()
 	}
-	families, way := familiesOf(shown), reached(all, shown)
+	families, way := familiesOf(shown), waysOf(all, shown)
 	own := map[*naming.Port][]Entry{}
+	entry := func(r read, p *naming.Port) Entry {
+		e := entryOf(r, p)
+		e.rank = len(way.rank) // who is on no way comes last
+		if n, on := way.rank[r.key()]; on {
+			e.rank = n
+		}
+		return e
+	}
 	for _, r := range all {
 		switch {
 		case !r.Known():
@@ -126,7 +136,7 @@ func Explain(node string, lines []Line, x *naming.Index, wanted []*naming.Port) 
 			}
 		case !families[r.Family]:
 			n.Hidden.Family++
-		case len(wanted) > 0 && (!way(r) || !concerns(r.Scope, shown)):
+		case len(wanted) > 0 && (!way.has(r) || !concerns(x, r.Scope, shown)):
 			n.Hidden.Off++
 		default:
 			n.Shared = append(n.Shared, entry(r, nil))
@@ -162,13 +172,15 @@ func serviceOf(p *naming.Port) Service {
 	return s
 }
 
-func entry(r read, p *naming.Port) Entry {
+func entryOf(r read, p *naming.Port) Entry {
 	e := Entry{
 		Section: r.section().String(), Part: r.Part.String(), Family: r.Family, Table: r.Table, Chain: r.Chain, Set: r.Set, Hook: r.Hook, Text: r.Text, Words: r.Words,
 		where: r.Line.where(), section: r.section(),
 	}
-	if r.Endpoint != nil {
-		e.Endpoint = r.Endpoint.Addr.String()
+	for _, end := range r.Endpoints {
+		if p == nil || end.Port == p {
+			e.Endpoints = append(e.Endpoints, end.Addr.String())
+		}
 	}
 	if p == nil {
 		return e
@@ -190,10 +202,10 @@ func entry(r read, p *naming.Port) Entry {
 	return e
 }
 
-// inOrder sorts by front, then as a packet meets the parts; the rest is in the order of the lines.
+// inOrder sorts by front, then as a packet meets sections, and in them chains; the rest is in the order of the lines.
 func inOrder(list []Entry) {
 	slices.SortStableFunc(list, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.Front, b.Front), cmp.Compare(a.section, b.section), strings.Compare(a.Family, b.Family))
+		return cmp.Or(cmp.Compare(a.order, b.order), strings.Compare(a.Front, b.Front), cmp.Compare(a.section, b.section), strings.Compare(a.Family, b.Family), cmp.Compare(a.rank, b.rank))
 	})
 }
 
@@ -213,9 +225,9 @@ func familiesOf(ports []*naming.Port) map[string]bool {
 	return families
 }
 
-func concerns(s *naming.Scope, ports []*naming.Port) bool {
+func concerns(x *naming.Index, s *naming.Scope, ports []*naming.Port) bool {
 	return s == nil || slices.ContainsFunc(ports, func(p *naming.Port) bool {
-		return slices.ContainsFunc(p.Fronts, s.Has)
+		return slices.ContainsFunc(p.Fronts, func(f *naming.Front) bool { return x.Concerns(s, f) })
 	})
 }
 
@@ -227,31 +239,38 @@ type chainKey struct {
 
 func (l Line) key() chainKey { return chainKey{l.Family, l.Table, cmp.Or(l.Chain, l.Set), l.Legacy} }
 
-// reached are the chains on the ways of packets to some Services: from the kernel's own, by rules that go on, and by elements of
-// theirs. What their elements say of numbers leads by the elements of those numbers. Sets are reached with a rule that asks them.
-func reached(all []read, ports []*naming.Port) func(read) bool {
+// ways are the chains and sets on the ways of packets to some Services, in the order in which they come to them.
+type ways struct {
+	rank    map[chainKey]int
+	numbers map[string]bool // that elements of the Services lead to
+}
+
+// waysOf goes from the kernel's own chains by rules that lead on, and by elements of the Services. What those say of numbers leads on
+// by the elements of the numbers. A set is on the way of a rule that asks it.
+func waysOf(all []read, ports []*naming.Port) ways {
+	w := ways{map[chainKey]int{}, map[string]bool{}}
 	mine := func(r read) bool {
 		return slices.ContainsFunc(r.Ports, func(p *naming.Port) bool { return slices.Contains(ports, p) })
 	}
-	numbers := map[string]bool{}
+	rules := map[chainKey][]read{}
+	var from []read
 	for _, r := range all {
 		if r.Set != "" && mine(r) {
-			numbers[r.Data] = true
+			w.numbers[r.Data] = true
 		}
-	}
-	way, rules := map[chainKey]bool{}, map[chainKey][]read{}
-	for _, r := range all {
 		rules[r.key()] = append(rules[r.key()], r)
+		if r.Hook != "" || mine(r) {
+			from = append(from, r)
+		}
 	}
 	var visit func(k chainKey)
 	visit = func(k chainKey) {
-		if way[k] {
+		if _, seen := w.rank[k]; seen {
 			return
 		}
-		way[k] = true
+		w.rank[k] = len(w.rank)
 		for _, r := range rules[k] {
-			leads := len(r.Ports) == 0 && r.Set == "" || mine(r) || r.Set != "" && numbers[r.Key]
-			if !leads {
+			if leads := len(r.Ports) == 0 && r.Set == "" || mine(r) || r.Set != "" && w.numbers[r.Key]; !leads {
 				continue
 			}
 			for _, name := range leadsTo(r.Line) {
@@ -259,12 +278,32 @@ func reached(all []read, ports []*naming.Port) func(read) bool {
 			}
 		}
 	}
-	for _, r := range all {
-		if r.Hook != "" || mine(r) {
-			visit(r.key())
-		}
+	slices.SortStableFunc(from, func(a, b read) int {
+		return cmp.Or(cmp.Compare(a.met(), b.met()), cmp.Compare(tableNumber(a.Table), tableNumber(b.Table)))
+	})
+	for _, r := range from {
+		visit(r.key())
 	}
-	return func(r read) bool { return way[r.key()] && (r.Set == "" || r.Data == "" || numbers[r.Key]) }
+	return w
+}
+
+// met is when packets come to a chain of the kernel's; to another, after them all.
+func (r read) met() int {
+	if n := r.hookNumber(); n > 0 {
+		return n
+	}
+	return 7
+}
+
+// tableNumber is in the order of iptables's tables at one hook.
+func tableNumber(table string) int {
+	return slices.Index([]string{"raw", "mangle", "nat", "filter", "security"}, table)
+}
+
+// has: of a map of all Services, only the elements of numbers that are led to.
+func (w ways) has(r read) bool {
+	_, on := w.rank[r.key()]
+	return on && (r.Set == "" || r.Data == "" || w.numbers[r.Key])
 }
 
 // leadsTo are the chains and sets that a line names.

@@ -1,6 +1,7 @@
 package ruleset
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -97,19 +98,19 @@ func (p *printer) service(s Service) {
 	if len(s.Endpoints) == 0 {
 		p.line("  no endpoint")
 	}
-	for from, to := 0, 0; from < len(s.Entries); from = to {
-		for to = from; to < len(s.Entries) && s.Entries[to].Front == s.Entries[from].Front; to++ {
-		}
-		first := s.Entries[from]
-		if first.Front == "" {
-			p.line("  every front")
-		} else {
-			p.line("  %s%s", first.Front, ofKind(first))
-		}
-		p.entries(s.Entries[from:to], "    ")
-	}
+	p.fronts(s.Entries, "  ")
 	if len(s.Entries) == 0 {
 		p.line("  nothing: the node has no rule for it")
+	}
+}
+
+// fronts are a Service's lines, front by front.
+func (p *printer) fronts(list []Entry, indent string) {
+	for from, to := 0, 0; from < len(list); from = to {
+		for to = from; to < len(list) && list[to].Front == list[from].Front; to++ {
+		}
+		p.line("%s%s%s", indent, cmp.Or(list[from].Front, "every front"), ofKind(list[from]))
+		p.entries(list[from:to], indent+"  ")
 	}
 }
 
