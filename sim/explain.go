@@ -35,6 +35,7 @@ type explainFlags struct {
 
 	flow   world.Flow
 	target string
+	began  time.Time
 }
 
 func explainCommand() *cobra.Command {
@@ -73,6 +74,7 @@ named. Exit code 1 when what happened is not what the specification asks for.`,
 }
 
 func (f *explainFlags) main(ctx context.Context, args []string) error {
+	f.began = time.Now() // in the sandbox it begins anew
 	if err := f.one(args); err != nil {
 		return err
 	}
@@ -221,6 +223,7 @@ func (f *explainFlags) tell(ctx context.Context, p proxies.Proxy, s *stage.Stage
 			return err
 		}
 	}
+	fmt.Fprintf(os.Stderr, "explained in %d ms, the lab included\n", time.Since(f.began).Milliseconds())
 	out := output{color: f.color}
 	w := bufio.NewWriter(os.Stdout)
 	if err := errors.Join(tell.Write(w, f.format, t, tell.Options{Color: out.colored(os.Stdout)}), w.Flush()); err != nil {

@@ -61,6 +61,9 @@ func Markdown(w io.Writer, s *Story) error {
 				continue
 			}
 			line("- **%s** %s, %s", st.sign(), plain(st.Where), plain(st.At))
+			for _, t := range st.Words {
+				line("  - *%s*", plain(t))
+			}
 			for _, r := range st.Rules {
 				line("  - %s: %s", plain(r.Where), code(r.Text))
 				for _, e := range r.Lookups {
@@ -69,9 +72,6 @@ func Markdown(w io.Writer, s *Story) error {
 				for _, t := range append(nonEmpty(r.Means), r.Objects...) {
 					line("    - %s", plain(t))
 				}
-			}
-			for _, t := range st.Words {
-				line("  - *%s*", plain(t))
 			}
 		}
 	}

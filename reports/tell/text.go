@@ -184,11 +184,11 @@ func (p *printer) way(w *Way, c columns) {
 				p.para("     ", 5, st.What, code)
 			}
 		}
-		for _, r := range st.Rules {
-			p.rule(&r)
-		}
 		for _, words := range st.Words {
 			p.para("       ", 7, words, faint)
+		}
+		for _, r := range st.Rules {
+			p.rule(&r)
 		}
 	}
 }

@@ -249,7 +249,11 @@ func (w *wayUnderWay) hook(k *evidence.Walk, i int) {
 	}
 	switch {
 	case h.After == nil && b.isLastWalk(w.packet, k) && i == len(k.Hooks)-1:
-		return // told as the end
+		if r := w.packet.End.Rule; r != nil { // what it did is told as the end
+			rules, others := b.rules(h, r)
+			s.Rules, s.Words = rules, append(s.Words, others...)
+		}
+		return
 	case h.After == nil:
 		s.What += " (its end was not seen)"
 		return
@@ -346,12 +350,7 @@ func (w *wayUnderWay) end() {
 		if b.rejects(p.End.Rule) {
 			s.What = "REJECTED HERE: the packet goes no further, and its sender is told by ICMP"
 		}
-		list := b.walks(p)
-		if r := p.End.Rule; r != nil && len(list) > 0 {
-			hooks := list[len(list)-1].Hooks
-			s.Rules, s.Words = b.rules(&hooks[len(hooks)-1], r)
-		}
-		s.Words = append(s.Words, b.droppedWords(p.End.Rule)...)
+		s.Words = b.droppedWords(p.End.Rule)
 	case evidence.Leaked:
 		s.What = "LEFT BY THE DEFAULT ROUTE: no rule was for it, and nobody out there has that address"
 		s.Words = b.leakedWords()
