@@ -122,6 +122,25 @@ func TestExplainWhatIsWrong(t *testing.T) {
 	}
 }
 
+// Policy Local, and a node without an endpoint: the rule that drops, and why.
+func TestExplainLocal(t *testing.T) {
+	needSandbox(t)
+	for _, name := range []string{"nftables", "iptables-nft", "iptables-legacy"} {
+		p, err := proxies.Find(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(lacks(p)) > 0 {
+			continue
+		}
+		s := explained(t, 0, "external-local", "--from", "client/laptop", "--via", "node-3", "--to", "198.51.100.10:80", "--proxy", name)
+		last := s.Ways[0].Steps[len(s.Ways[0].Steps)-1]
+		if s.Outcome != "silent" || last.Mark != tell.Ended || last.Where != "node-3" || !strings.Contains(strings.Join(last.Words, " "), "policy Local") {
+			t.Errorf("%s: %s %+v", name, s.Verdict, last)
+		}
+	}
+}
+
 // The packets can be had too.
 func TestExplainCaptures(t *testing.T) {
 	needSandbox(t)

@@ -228,7 +228,7 @@ func (b *builder) oneOfTheirs(node string, r *evidence.Rule) bool {
 			if short(w.Site) != node {
 				continue
 			}
-			list, _ := path(&w.Hooks[i], r)
+			list, _ := b.path(&w.Hooks[i], r)
 			for _, o := range list {
 				if o != r && b.meaning(o).Known() {
 					return true

@@ -44,9 +44,9 @@ func leadsTo(r *evidence.Rule, chain string) bool {
 	return m != nil && m[1] == chain
 }
 
-// path are the rules that led a packet from the kernel's hook to the rule that acted, and those that marked it on the way; how many
-// others it met is counted.
-func path(h *evidence.Hook, acted *evidence.Rule) (out []*evidence.Rule, others int) {
+// path are the rules that led a packet from the kernel's hook to the rule that acted, and those that marked it on the way, or
+// remember clients; how many others it met is counted.
+func (b *builder) path(h *evidence.Hook, acted *evidence.Rule) (out []*evidence.Rule, others int) {
 	needed := ""
 	at := len(h.Rules)
 	for i := range h.Rules {
@@ -66,7 +66,7 @@ func path(h *evidence.Hook, acted *evidence.Rule) (out []*evidence.Rule, others 
 		case r.Table == acted.Table && r.Family == acted.Family && leadsTo(r, needed):
 			needed = r.Chain
 			out = append(out, r)
-		case r.Table == acted.Table && says(r, markRule):
+		case r.Table == acted.Table && (says(r, markRule) || b.meaning(r).Part == naming.Affinity):
 			out = append(out, r)
 		default:
 			others++
@@ -155,7 +155,7 @@ func (b *builder) rule(r *evidence.Rule, acted bool) tell.Rule {
 
 // rules are those that led to the one that acted, and what is said of the others.
 func (b *builder) rules(h *evidence.Hook, acted *evidence.Rule) (out []tell.Rule, others []string) {
-	list, n := path(h, acted)
+	list, n := b.path(h, acted)
 	for i, r := range list {
 		out = append(out, b.rule(r, i == len(list)-1))
 	}

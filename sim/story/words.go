@@ -90,9 +90,11 @@ func (b *builder) droppedWords(r *evidence.Rule) []string {
 	switch {
 	case m.Part == naming.Ranges:
 		text = "The Service says who may call its load balancer's address (loadBalancerSourceRanges), and " + b.e.Flow.Client.Addr().String() + " is in none of these ranges. Such calls are dropped, not refused, as a firewall would."
-	case b.front != nil && b.endpoints() == 0:
+	case b.front != nil && m.Part == naming.Refuse && b.rejects(r):
 		text = fmt.Sprintf("Service %s has no endpoint: no pod fits its selector, or none is ready. There is nobody to translate to, so the proxy had written a rule that refuses.", b.front.Port.Service)
-	case b.front != nil && m.Part == naming.Refuse && !b.rejects(r):
+	case b.front != nil && m.Part == naming.Refuse && b.front.Kind == naming.ClusterIP:
+		text = "The Service wants calls from inside answered on the caller's own node (policy Local), and that node has no endpoint. Such calls are dropped, not refused."
+	case b.front != nil && m.Part == naming.Refuse:
 		text = "The Service wants outside calls answered on the node where they come in (policy Local), and that node has no endpoint. Such calls are dropped, not refused: a load balancer may be late to notice."
 	case b.front == nil && m.Part == naming.Refuse:
 		text = "The address is a Service's, the port is none of its ports. Rather than let the packet wander off, the proxy had written a rule that refuses it."
