@@ -14,7 +14,7 @@ import (
 // arrows is who may import whom, without tests: the drawing of the house. An arrow that is not here fails the test, and so
 // does one that is here and not in the code.
 var arrows = map[string]string{
-	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/change reports/drawing reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/bench/datapath sim/bench/labs sim/bench/load sim/bench/rulesync sim/engine sim/graph sim/known sim/lab sim/oracle sim/proxies sim/scenario sim/world",
+	"sim": "nsnet nsnet/sandbox proxycore/cluster proxycore/mutant reports reports/change reports/drawing reports/figures reports/measure reports/verdict scenarios sim/behaviours sim/bench/datapath sim/bench/labs sim/bench/load sim/bench/rulesync sim/describe sim/engine sim/graph sim/known sim/kubeapi sim/lab sim/naming sim/oracle sim/proxies sim/ruleset sim/scenario sim/stage sim/world",
 
 	"sim/engine":            "proxycore/cluster reports/verdict sim/control sim/oracle sim/scenario sim/settle sim/stat sim/world",
 	"sim/graph":             "proxycore/cluster reports/drawing sim/oracle sim/world",
@@ -32,8 +32,12 @@ var arrows = map[string]string{
 	"sim/bench/load":        "proxycore/cluster",
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
 	"sim/bench/datapath":    "nsnet reports/measure sim/bench/load sim/bench/rig sim/proxies",
-	"sim/bench/rulesync":    "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
+	"sim/bench/rulesync": "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
+	"sim/describe": "proxycore/cluster",
 	"sim/known":             "reports/verdict",
+	"sim/naming":            "proxycore/cluster", // pure: names are computed from a state, not asked of a kernel or a backend
+	"sim/ruleset":           "nsnet sim/naming",
+	"sim/stage":             "nsnet proxycore/cluster sim/engine sim/lab sim/naming sim/proxies sim/ruleset sim/scenario sim/world",
 	"sim/kubeapi":           "proxycore/cluster",
 	"sim/proxies":           "nsnet nsnet/sandbox proxycore proxycore/cluster proxycore/conntrack proxycore/foreign proxycore/health proxycore/iptables proxycore/metrics proxycore/mutant proxycore/nftables proxycore/reflector sim/kubeapi sim/lab sim/world",
 

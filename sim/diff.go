@@ -39,25 +39,37 @@ type comparison struct {
 }
 
 func diffCommand() *cobra.Command {
-	f := newRun()
+	f, rules := newRun(), &rulesDiff{}
 	var proxy, against string
 	format, formats := "table", []string{"table", "json"}
 	c := &cobra.Command{
-		Use:   "diff --proxy ONE --against OTHER [FILE | FOLDER | GLOB | NAME]...",
-		Short: "Run scenarios on two proxies and print only what differs",
+		Use:   "diff (--proxy ONE --against OTHER [FILE | FOLDER | GLOB | NAME]... | --rules FILE)",
+		Short: "Run scenarios on two proxies, or compare rules in two states, and print only what differs",
 		Long: `Run scenarios on two proxies and print what they answer differently: other outcomes, other sources, or one of them
 wrongly. Which of several endpoints answers is chance, and no difference. Exit code 0 when nothing differs, 1 when something
-does, 3 when nothing could be compared.`,
+does, 3 when nothing could be compared.
+
+With --rules, play one scenario without its flows, and print which rules of the kernel two of its states differ in, by node and
+Service, as a unified diff, with what each of them is there for; of each proxy named.`,
 		Example: `  svclab diff --proxy nftables --against kube-proxy/nftables
-  svclab diff --proxy kube-proxy/nftables@v1.33.13 --against kube-proxy/nftables myservice`,
+  svclab diff --proxy kube-proxy/nftables@v1.33.13 --against kube-proxy/nftables myservice
+  svclab diff --rules myservice --step 3                 # what deleting a pod changes
+  svclab diff --rules external-local --step 0,8 --proxy nftables,kube-proxy/iptables --service web`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := rules.misused(cmd); err != nil {
+				return err
+			}
+			if rules.rules {
+				return rules.diffRules(cmd.Context(), f, proxy, format, args)
+			}
 			return f.diff(cmd.Context(), args, proxy, against, format)
 		},
 	}
 	f.inputs.flags(c)
 	f.cards(c)
+	rules.flags(c)
 	fl := c.Flags()
-	fl.StringVar(&proxy, "proxy", "", "the one proxy: see svclab list proxies")
+	fl.StringVar(&proxy, "proxy", "", "the one proxy: see svclab list proxies; with --rules: one or more, with commas between")
 	fl.StringVar(&against, "against", "", "the other")
 	fl.VarP(choice{&format, formats}, "output", "o", "format on standard output: "+strings.Join(formats, ", "))
 	complete(c, "output", formats)

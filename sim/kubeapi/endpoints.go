@@ -44,20 +44,32 @@ func (s *Server) wantEndpoints() {
 	}
 }
 
-// setEndpoints derives a Service's Endpoints from its slices of its first family, as the endpoints controller does from
-// the same pods: one subset for each list of ports (pkg/controller/endpoint/endpoints_controller.go).
+// setEndpoints brings a Service's Endpoints up to date.
 func (s *Server) setEndpoints(key cluster.Key) {
-	svc := s.last.Service(key)
-	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName {
+	o := EndpointsOf(s.last, key)
+	if o == nil {
 		s.drop(endpointsOf, key.String())
 		return
+	}
+	if have := s.collections[endpointsOf].items[key.String()]; have != nil && sameSubsets(have.(*corev1.Endpoints), o) {
+		return
+	}
+	s.put(endpointsOf, key.String(), o)
+}
+
+// EndpointsOf derives a Service's Endpoints from its slices of its first family, as the endpoints controller does from
+// the same pods: one subset for each list of ports (pkg/controller/endpoint/endpoints_controller.go). Nil: it has none.
+func EndpointsOf(state *cluster.Snapshot, key cluster.Key) *corev1.Endpoints {
+	svc := state.Service(key)
+	if svc == nil || svc.Object.Spec.Type == corev1.ServiceTypeExternalName {
+		return nil
 	}
 	family := discoveryv1.AddressTypeIPv4
 	if f := svc.Object.Spec.IPFamilies; len(f) > 0 && f[0] == corev1.IPv6Protocol {
 		family = discoveryv1.AddressTypeIPv6
 	}
 	o := &corev1.Endpoints{ObjectMeta: metav1.ObjectMeta{Name: key.Name, Namespace: key.Namespace, Labels: svc.Object.Labels}}
-	for slice := range s.last.Slices(key) {
+	for slice := range state.Slices(key) {
 		if slice.Object.AddressType == family {
 			o.Subsets = addSubset(o.Subsets, slice.Object)
 		}
@@ -67,10 +79,7 @@ func (s *Server) setEndpoints(key cluster.Key) {
 			slices.SortFunc(list, func(a, b corev1.EndpointAddress) int { return cmp.Compare(a.IP, b.IP) })
 		}
 	}
-	if have := s.collections[endpointsOf].items[key.String()]; have != nil && sameSubsets(have.(*corev1.Endpoints), o) {
-		return
-	}
-	s.put(endpointsOf, key.String(), o)
+	return o
 }
 
 func addSubset(all []corev1.EndpointSubset, slice *discoveryv1.EndpointSlice) []corev1.EndpointSubset {
