@@ -32,8 +32,8 @@ var arrows = map[string]string{
 	"sim/bench/load":        "proxycore/cluster",
 	"sim/bench/rig":         "nsnet nsnet/wire proxycore/cluster sim/bench/load sim/lab sim/proxies sim/world",
 	"sim/bench/datapath":    "nsnet reports/measure sim/bench/load sim/bench/rig sim/proxies",
-	"sim/bench/rulesync": "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
-	"sim/describe": "proxycore/cluster",
+	"sim/bench/rulesync":    "nsnet proxycore/cluster reports/measure sim/bench/load sim/bench/rig sim/proxies",
+	"sim/describe":          "proxycore/cluster",
 	"sim/known":             "reports/verdict",
 	"sim/naming":            "proxycore/cluster", // pure: names are computed from a state, not asked of a kernel or a backend
 	"sim/ruleset":           "nsnet sim/naming",
