@@ -72,6 +72,7 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 	phase := func(name string) { f.phases.enter(t.id(), name) }
 	options := engine.Options{
 		Proxy: t.proxy.Name, Mode: t.proxy.Mode, Seed: seed, Explain: f.verbose, Progress: doing,
+		Story: t.story,
 		Open: func(ctx context.Context, topology *world.Topology, _ *rand.Rand) (world.World, error) {
 			open, stand := t.proxy.Opener(topology), standing{}
 			l, err := lab.Open(ctx, lab.Options{Topology: topology, Phase: phase, Proxy: func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {

@@ -111,11 +111,11 @@ Exit codes: 0 all passed, or failed as known · 1 a check failed · 2 bad usage 
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	run, diff, validate, rules, describe := runCommand(), diffCommand(), validateCommand(), rulesCommand(), describeCommand()
-	for _, c := range []*cobra.Command{run, diff, validate, rules, describe} {
+	run, diff, validate, rules, explain, describe := runCommand(), diffCommand(), validateCommand(), rulesCommand(), explainCommand(), describeCommand()
+	for _, c := range []*cobra.Command{run, diff, validate, rules, explain, describe} {
 		c.PreRunE = fromEnvironment
 	}
-	root.AddCommand(run, diff, describe, rules, graphCommand(), benchCommand(), validate, proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
+	root.AddCommand(run, explain, diff, describe, rules, benchCommand(), validate, graphCommand(), proxyCommand(), listCommand(), doctorCommand(), schemaCommand(), versionCommand())
 	return root
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,17 @@ type Seen struct {
 	packet.Packet
 	Original netip.AddrPort // the destination that the connection was made to; the zero AddrPort when it is not known
 	Became   netip.AddrPort // the packet's destination afterwards, by which a drawn slot is told from others
+	Priority string         // what a rule before has set its priority to: "numgen random mod 2"; empty: not known
+}
+
+var setPriority = regexp.MustCompile(`^meta priority set (numgen random mod \d+(?: offset \d+)?|0x[0-9a-f]+|\d+)(?: |$)`)
+
+// Pass is the packet after a rule of such a text, which may have set its priority for the rules that follow.
+func (s Seen) Pass(text string) Seen {
+	if m := setPriority.FindStringSubmatch(text); m != nil {
+		s.Priority = m[1]
+	}
+	return s
 }
 
 // Lookups finds in a rule's text every set and map that is asked for things that a packet's headers say, and asks them again,
@@ -163,6 +175,11 @@ func term(words []string, p *Seen, last []byte) ([]part, int) {
 	case "meta priority":
 		if len(last) == 4 {
 			return []part{{last, number(last)}}, 2
+		}
+		if words := strings.Fields(p.Priority); len(words) > 0 {
+			if parts, n := drawn(words); n == len(words) {
+				return parts, 2
+			}
 		}
 		return nil, 0
 	}

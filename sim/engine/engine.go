@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,9 @@ type Options struct {
 	Explain bool
 	// Senders is the number of flows under way at once; 0 is 8.
 	Senders int
+	// Story sends a flow that went wrong once more, after its case has failed, and tells what happens to it; it becomes one of the
+	// case's artifacts. Optional.
+	Story func(ctx context.Context, w world.World, f Wronged) (string, error)
 	// Progress is told what happens, in a few words. Optional.
 	Progress func(text string)
 }
@@ -62,6 +66,9 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) verdict.Case {
 	}); ok && (c.Verdict == verdict.Fail || c.Verdict == verdict.Broken) {
 		c.Artifacts = a.Artifacts(context.WithoutCancel(ctx))
 	}
+	if c.Verdict == verdict.Fail {
+		r.stories(ctx)
+	}
 	if err := w.Close(); err != nil {
 		c.Verdict = verdict.Worse(c.Verdict, verdict.Broken)
 		c.Why = fmt.Sprintf("close the lab: %v", err)
@@ -88,10 +95,14 @@ type run struct {
 	history  *oracle.History
 	result   *verdict.Case
 
+	step     int                       // index into scenario.Steps: the one under way
 	state    int                       // index into plan.states: the one in force
 	changed  atomic.Pointer[time.Time] // when it was applied; flows that are under way read it
 	settling *settle.Settle
-	flows    atomic.Int64   // judged in the whole case
+	flows    atomic.Int64 // judged in the whole case
+	inForce  atomic.Int64 // as state; flows that are under way read it
+	wrongsMu sync.Mutex
+	wrongs   []wrongedAt
 	most     map[string]int // most endpoints that a target ever had: a stale one has at least that share
 }
 
@@ -107,6 +118,7 @@ func (r *run) steps(ctx context.Context) {
 	}
 	for i := range r.scenario.Steps {
 		s := &r.scenario.Steps[i]
+		r.step = i
 		began := time.Now()
 		step := verdict.Step{Line: s.Line}
 		var err error
@@ -200,6 +212,7 @@ func (r *run) apply(ctx context.Context, state int) error {
 	}
 	r.history.Done(time.Now())
 	r.state = state
+	r.inForce.Store(int64(state))
 	return nil
 }
 

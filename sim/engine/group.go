@@ -135,6 +135,9 @@ func (g *group) judge(ctx context.Context, o world.Observation) error {
 
 func (g *group) wrong(o world.Observation, who, why string) {
 	g.seen.Wrongs++
+	if g.seen.Wrongs == 1 {
+		g.run.wronged(g, why)
+	}
 	if len(g.seen.Wrong) < keptWrongs {
 		g.seen.Wrong = append(g.seen.Wrong, verdict.Wrong{
 			Flow: fmt.Sprintf("%s → %s", o.Client, g.seen.Address), Saw: who, Why: why, At: o.At.Sub(*g.run.changed.Load()),

@@ -144,6 +144,7 @@ func (w *watch) texts(ctx context.Context, n *watched, list []*walking) {
 	}
 	for _, walk := range list {
 		for i := range walk.Hooks {
+			seen := w.seenBy(walk, i)
 			for j := range walk.Hooks[i].Rules {
 				r := &walk.Hooks[i].Rules[j]
 				if r.Handle == 0 {
@@ -155,8 +156,9 @@ func (w *watch) texts(ctx context.Context, n *watched, list []*walking) {
 					w.missing(n.site.Name, fmt.Sprintf("the text of rule %d of %s %s %s", r.Handle, r.Family, r.Table, r.Chain), "it is there no more")
 				}
 				if strings.Contains(r.Text, "@") {
-					w.lookups(n, c, r, w.seenBy(walk, i))
+					w.lookups(n, c, r, seen)
 				}
+				seen = seen.Pass(r.Text)
 			}
 		}
 	}

@@ -31,6 +31,7 @@ var groups = map[Layout][]group{
 		chains("dispatch", Dispatch, "which front is called"),
 		chains("source-check", Ranges, "fronts that not everybody may call"),
 		chains("etp-local", Policy, "fronts of externalTrafficPolicy Local"),
+		chains("to-endpoint(-local)?", Pool, "to the endpoint in the slot"),
 		chains("lb-\\d+", Pool, "fronts of so many endpoints"),
 		chains("lb-\\d+-local", Pool, "fronts of so many local endpoints, for who comes from outside"),
 		chains("sticky-\\d+(-local)?", Affinity, "fronts whose clients stay for so many seconds"),

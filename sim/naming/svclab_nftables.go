@@ -39,7 +39,11 @@ var svclabNFTables = []known{
 	form("pick-.*", "random slot of", Affinity, "the id of one slot, drawn at random"),
 
 	form("lb-.*|sticky-.*", "slot 0: one map", Pool, "the slot drawn has just gone: slot 0 instead"),
+	form("lb-.*", "^meta priority set .*random slot of", Pool, "the number of a slot, drawn at random"),
 	form("lb-.*", "random slot of", Pool, "DNAT: the destination becomes one of the front's endpoints, drawn at random from its slots in map endpoints"),
+	form("to-endpoint(-local)?", "the endpoint in the slot", Pool, "DNAT: the destination becomes the endpoint that map endpoints has in this slot"),
+	form("to-endpoint(-local)?", "slot 0: one map", Pool, "the slot drawn has just gone: slot 0 instead"),
+	form("to-endpoint(-local)?", "no endpoint any more", Pool, "the last endpoint has just gone"),
 	form("lb-.*|sticky-.*", "no endpoint any more", Pool, "the last endpoint has just gone"),
 
 	form("translated", "hairpin", Masquerade, "an endpoint that reaches itself: it must not see its own address as source"),

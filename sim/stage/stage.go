@@ -113,6 +113,12 @@ func (s *Stage) quiet(ctx context.Context) error {
 	return nil
 }
 
+// Lab is what has been opened.
+func (s *Stage) Lab() *lab.Lab { return s.lab }
+
+// Played is the scenario with all its states.
+func (s *Stage) Played() *engine.Played { return s.played }
+
 // State is the state that is in force.
 func (s *Stage) State() *cluster.Snapshot { return s.played.States[s.step] }
 
