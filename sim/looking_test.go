@@ -41,6 +41,7 @@ func TestWrongLooks(t *testing.T) {
 		{"rules -f - --step -1", "svclab: --step -1: - has steps 1 to 2, and 0 is the start\n"},
 		{"rules -f - --family dual -o yaml", "svclab: invalid argument \"yaml\" for \"-o, --output\" flag: must be one of text, json\n"},
 		{"rules -f - --proxy nonsense/x", "svclab: there is no proxy \"nonsense/x\"; there are nftables, "},
+		{"rules -f - --proxy kube-proxy/ipvs", "svclab: kube-proxy/ipvs: what it programs are virtual servers of IPVS, which are not read here; name another proxy\n"},
 		{"describe", "svclab: of which scenario? Write: svclab describe FILE service/NAME\n"},
 		{"describe svc web", "svclab: of which scenario? Write: svclab describe FILE svc web\n"},
 		{"describe myservice", "svclab: describe what? service, endpoints, endpointslice, node or pod, and a name: service/myservice\n"},

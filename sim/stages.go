@@ -81,6 +81,9 @@ func (f *stageFlags) one(args []string) error {
 		if err != nil {
 			return exitError{exitUsage, err}
 		}
+		if base, _, _ := p.Known(); base == "kube-proxy/ipvs" {
+			return exitError{exitUsage, fmt.Errorf("%s: what it programs are virtual servers of IPVS, which are not read here; name another proxy", p.Name)}
+		}
 		if !slices.ContainsFunc(f.chosen, func(o proxies.Proxy) bool { return o.Name == p.Name }) {
 			f.chosen = append(f.chosen, p)
 		}

@@ -13,6 +13,11 @@
 //	filter FORWARD ─► SVCLAB-FORWARD: what is let through
 //	filter INPUT, OUTPUT (to 127.0.0.0/8 from elsewhere) ─► SVCLAB-GUARD, where there are fronts at 127.0.0.1
 //
+// A box of fronts is a tree of chains: a chain has up to 16 fronts, or leads on by a prefix of the address, and below one
+// address by a range of ports; so the last of 10,000 ClusterIPs or NodePorts is found behind at most 36 rules, and a packet
+// to elsewhere leaves after one, where they have the beginning of their addresses in common, or four. A tree is a function of its fronts (tree.go), and when it is rebuilt, rules are in
+// their new place before they leave the old one. SVCLAB-POST is one too, by the endpoint that calls itself.
+//
 // There are fewer rules than kube-proxy writes: it has a chain and two rules for each endpoint besides the rule that
 // chooses it, and a rule that marks for each front. Here an endpoint is one rule (two where clients stick), a front is one,
 // and a front with one endpoint has no chain. Who is masqueraded is decided by where a front stands: SVCLAB sets the mark
@@ -30,7 +35,15 @@
 // that is not admitted falls out untranslated, and once more in filter, which must know that it did.
 //
 // Fronts of one Service port with the same endpoints share a chain: a change of endpoints writes that chain, and nothing
-// else. The lists of fronts have no order, so one rule is added or deleted and the rest is not read again by us.
+// else. The fronts of a chain have no order, so one rule is added or deleted and the rest is not read again by us.
+//
+// What a change costs is then the kernel's, and grows with the table. The legacy flavour reads all of it and hands all of it
+// back, whatever the change is: an empty restore over 10,000 Services of 10 endpoints takes 0.1 s, one rule more 0.2 s, three
+// quarters of it in the kernel (perf: copies, and checking each rule's match and target again). It goes with the rules and
+// their size: with a comment, 288 bytes, at each endpoint that table was 61 MB and a change cost twice as much as with the
+// 32 MB of today. In the nft flavour a transaction that adds a rule makes the kernel validate all rules that its hooks reach
+// (nft_table_validate: 9 tenths of 0.1 s at that size), and one that only deletes takes some 10 ms. Of a first sync, 4 µs a
+// rule are iptables-restore reading it.
 //
 // No Service is in two minds: a table is replaced at once; what is refused is refused before it is no longer translated, and
 // translated before it is no longer refused; who may not call is kept out before there is anything to call, and after;

@@ -154,26 +154,39 @@ func compare(old, now layout) (p plan) {
 	return p
 }
 
-// difference is what is only there of old items, and only of new ones, each in its order.
+// difference is what is only there of old items, and only of new ones, each in its order. Most are the same to the letter.
 func difference(old, now []item) (going, coming []item) {
-	if len(old) == 0 {
-		return nil, now
+	going, coming = unmatched(old, now, func(it item) string { return it.text })
+	return unmatched(going, coming, func(it item) string { return canon(it.text) })
+}
+
+func unmatched(old, now []item, text func(item) string) (going, coming []item) {
+	if len(old) == 0 || len(now) == 0 {
+		return old, now
 	}
-	have := map[string][]int{} // what is there of each rule: indexes in old
-	key := func(it item) string { return it.table + " " + it.chain + " " + canon(it.text) }
-	for i, it := range old {
-		have[key(it)] = append(have[key(it)], i)
+	type rule struct {
+		place
+		text string
+	}
+	have := make(map[rule]int, len(old)) // how often
+	for _, it := range old {
+		have[rule{it.place, text(it)}]++
 	}
 	for _, it := range now {
-		if k := key(it); len(have[k]) > 0 {
-			have[k] = have[k][1:]
-			continue
+		r := rule{it.place, text(it)}
+		if have[r] == 0 {
+			coming = append(coming, it)
+		} else {
+			have[r]--
 		}
-		coming = append(coming, it)
 	}
-	for _, i := range slices.Sorted(rest(have)) {
-		going = append(going, old[i])
+	for _, it := range slices.Backward(old) { // of those that are there too often the last go
+		if r := (rule{it.place, text(it)}); have[r] > 0 {
+			going = append(going, it)
+			have[r]--
+		}
 	}
+	slices.Reverse(going)
 	return going, coming
 }
 
@@ -243,18 +256,6 @@ func homes(old, now layout) (home func(item) (group, bool), root func(group) gro
 		home(it)
 	}
 	return home, root
-}
-
-func rest(have map[string][]int) func(yield func(int) bool) {
-	return func(yield func(int) bool) {
-		for _, list := range have {
-			for _, i := range list {
-				if !yield(i) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // write replaces a chain's rules, or makes the chain.

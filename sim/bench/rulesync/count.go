@@ -3,6 +3,7 @@ package rulesync
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mdlayher/netlink"
@@ -35,29 +36,34 @@ func countRules(ns *nsnet.NS) (rules, elements int, err error) {
 	}
 	defer conn.Close()
 	_ = conn.SetReadBuffer(8 << 20) // best effort
-	dump := func(message uint16, family byte, attributes []byte) ([]netlink.Message, error) {
+	dump := func(message uint16, family byte, attributes []byte, each func(data []byte)) error {
 		if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-			return nil, err
+			return err
 		}
-		list, err := conn.Execute(netlink.Message{
+		_, err := conn.Send(netlink.Message{
 			Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | message), Flags: netlink.Request | netlink.Dump},
 			Data:   append([]byte{family, unix.NFNETLINK_V0, 0, 0}, attributes...),
 		})
 		if err != nil {
-			return nil, fmt.Errorf("count rules: %w", err)
+			return fmt.Errorf("count rules: %w", err)
 		}
-		return list, nil
+		for m, err := range conn.ReceiveIter() { // one by one: half a million rules would be gigabytes
+			if err != nil {
+				return fmt.Errorf("count rules: %w", err)
+			}
+			each(m.Data)
+		}
+		return nil
 	}
-	list, err := dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil)
-	if err != nil {
+	if err := dump(unix.NFT_MSG_GETRULE, unix.NFPROTO_UNSPEC, nil, func([]byte) { rules++ }); err != nil {
 		return 0, 0, err
 	}
-	rules = len(list)
-	if list, err = dump(unix.NFT_MSG_GETSET, unix.NFPROTO_UNSPEC, nil); err != nil {
+	var sets [][]byte
+	if err := dump(unix.NFT_MSG_GETSET, unix.NFPROTO_UNSPEC, nil, func(data []byte) { sets = append(sets, slices.Clone(data)) }); err != nil {
 		return 0, 0, err
 	}
-	for _, set := range list {
-		of := attributes(set.Data[4:])
+	for _, set := range sets {
+		of := attributes(set[4:])
 		if b := of[setCount]; len(b) == 4 {
 			elements += int(binary.BigEndian.Uint32(b))
 			continue
@@ -69,12 +75,11 @@ func countRules(ns *nsnet.NS) (rules, elements int, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		parts, err := dump(unix.NFT_MSG_GETSETELEM, set.Data[0], b)
+		err = dump(unix.NFT_MSG_GETSETELEM, set[0], b, func(data []byte) {
+			elements += members(attributes(data[4:])[unix.NFTA_SET_ELEM_LIST_ELEMENTS])
+		})
 		if err != nil {
 			return 0, 0, err
-		}
-		for _, part := range parts {
-			elements += members(attributes(part.Data[4:])[unix.NFTA_SET_ELEM_LIST_ELEMENTS])
 		}
 	}
 	return rules, elements, nil

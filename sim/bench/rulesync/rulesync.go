@@ -37,7 +37,7 @@ type Options struct {
 	Churn     float64                       // required: changes a second
 	ChurnFor  time.Duration                 // required
 	Budget    time.Duration                 // required: for all of it, more or less
-	Patience  time.Duration                 // optional: how long a change may take; 0: by the first sync, at least 30 s
+	Patience  time.Duration                 // optional: how long a change may take; 0: a first sync its share of the budget, all else by that, at least 30 s
 	// Say is optional: told how far it is, in seconds of the budget, and what is going on.
 	Say func(done, total float64, text string)
 }
@@ -124,10 +124,14 @@ func Run(ctx context.Context, run *measure.Run, o Options) (failed []string, err
 	return b.failed, nil
 }
 
-// undisturbed keeps this process from collecting garbage, which would cost the proxies a processor, until the result is called.
+// undisturbed keeps this process from collecting garbage, which would cost the proxies a processor, until the result is called;
+// unless it has taken another gigabyte by then, because a proxy works for minutes.
 func undisturbed() (again func()) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	limit := debug.SetMemoryLimit(int64(m.HeapAlloc) + 1<<30)
 	was := debug.SetGCPercent(-1)
-	return func() { debug.SetGCPercent(was) }
+	return func() { debug.SetGCPercent(was); debug.SetMemoryLimit(limit) }
 }
 
 // plan is every proxy at every size in random order, and then their first syncs again.
@@ -208,7 +212,7 @@ func (b *bench) measure(ctx context.Context, s *site, j job, share time.Duration
 	deadline := time.Now().Add(share)
 	patience := b.Patience
 	if patience == 0 {
-		patience = max(2*time.Minute, time.Until(b.end))
+		patience = max(time.Minute, share) // the others shall have theirs
 	}
 	first, err := s.firstSync(ctx, patience)
 	if err != nil {

@@ -137,7 +137,11 @@ func TestProcesses(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	how := proxies.Foreign{Self: self, Binary: os.Getenv("SVCLAB_KUBE_PROXY"), Config: Defaults()}
-	for _, name := range []string{"svclab/nftables", "kube-proxy/nftables"} {
+	names := []string{"svclab/nftables", "kube-proxy/nftables"}
+	if testing.Short() {
+		names = names[:1]
+	}
+	for _, name := range names {
 		t.Run(name, func(t *testing.T) {
 			run, failed := small(t, find(t, how, name), name, nil)
 			if len(failed) > 0 {
