@@ -68,11 +68,23 @@ var kubeNFTables = []known{
 	form("(service|local)-.*", "^ip6? saddr @affinity-", Affinity, "a client that is remembered for {endpoint} goes there again"),
 	form("(service|local)-.*", "numgen random mod \\d+ vmap", Pool, "one of the endpoints, drawn at random: {endpoints}"),
 	form("(service|local)-.*", "dnat .*numgen random", Pool, "DNAT: the destination becomes one of the endpoints, drawn at random: {endpoints}"),
+	form("(service|local)-.*", "dnat (ip6? )?to [0-9\\[]", Pool, "DNAT: the destination becomes the only endpoint, {endpoint}"), // since v1.37
 	form("endpoint-.*", "^update @affinity-", Affinity, "the client is remembered"),
 	form("endpoint-.*", "dnat ", Pool, "DNAT: the destination becomes {endpoint}"),
 
 	form("masquerading", "meta mark .*masquerade", Masquerade, "who has the mark is masqueraded (SNAT): the source becomes this node's address"),
 	form("masquerading", "@hairpin-connections masquerade", Masquerade, "so is an endpoint that reaches itself: it must not see its own address as source"),
+
+	// Up to v1.33 there is a chain for each endpoint, and the mark is set by a chain of its own.
+	form("(service|external)-.*", "!= \\S+ jump mark-for-masquerade$", Masquerade, "who calls the ClusterIP and is no pod of this node is marked, to be masqueraded"),
+	form("external-.*", "saddr type local .*jump mark-for-masquerade", Masquerade, "this node's own calls are marked, to be masqueraded"),
+	form("external-.*", "^jump mark-for-masquerade$", Masquerade, "whoever calls from outside the cluster's ClusterIPs is marked, to be masqueraded"),
+	form("(service|external)-.*", "dport \\d+ jump mark-for-masquerade$", Masquerade, "who calls the ClusterIP is marked, to be masqueraded (masqueradeAll)"),
+	form("endpoint-.*", "saddr .*jump mark-for-masquerade$", Masquerade, "{endpoint} that reaches itself is marked: it must not see its own address as source"),
+	form("mark-for-masquerade", "meta mark set meta mark \\|", Masquerade, "the mark that says: masquerade"),
+	form("masquerading", "== 0x0+ return$", Masquerade, "who has no mark keeps its source"),
+	form("masquerading", "^meta mark set meta mark \\^", Masquerade, "the mark has done its work"),
+	form("masquerading", "^masquerade", Masquerade, "masquerade (SNAT): the source becomes this node's address"),
 
 	form("service-endpoints-check", "vmap @no-endpoint-services$", Refuse, "map no-endpoint-services has what becomes of it"),
 	form("nodeport-endpoints-check", "vmap @no-endpoint-nodeports$", Refuse, "map no-endpoint-nodeports has what becomes of it"),

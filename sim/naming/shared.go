@@ -57,7 +57,7 @@ var groups = map[Layout][]group{
 		chains("(nat|filter)-(prerouting|input|forward|output|postrouting)(-pre-dnat)?", Entry, "where packets come in"),
 		chains("services", Dispatch, "which front is called"),
 		chains("firewall-check", Ranges, "fronts that not everybody may call"),
-		chains("masquerading", Masquerade, "whose source becomes the node's address"),
+		chains("masquerading|mark-for-masquerade", Masquerade, "whose source becomes the node's address"),
 		chains("(nodeport|service)-endpoints-check|cluster-ips-check|reject-chain", Refuse, "what is refused or dropped"),
 	},
 	KubeIPTables: {
