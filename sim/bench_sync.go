@@ -105,7 +105,7 @@ func (f *syncFlags) options(c *cobra.Command) (o rulesync.Options, notes []strin
 	switch {
 	case f.budget <= 0:
 		return o, nil, fmt.Errorf("--budget %s: must be more than nothing, such as 10m", f.budget)
-	case f.churn <= 0 || f.churn > 10000:
+	case !(f.churn > 0 && f.churn <= 10000): // nor not a number
 		return o, nil, fmt.Errorf("--churn %g: must be a number of changes a second, above 0 and up to 10000", f.churn)
 	case f.churnFor <= 0:
 		return o, nil, fmt.Errorf("--churn-for %s: must be more than nothing, such as 10s", f.churnFor)

@@ -32,6 +32,7 @@ func TestWrongUsageOfBenchSync(t *testing.T) {
 		"--budget 0":                       "--budget 0s: must be more than nothing, such as 10m",
 		"--budget -1m":                     "--budget -1m0s: must be more than nothing, such as 10m",
 		"--churn 0":                        "--churn 0: must be a number of changes a second, above 0 and up to 10000",
+		"--churn nan":                      "--churn NaN: must be a number of changes a second, above 0 and up to 10000",
 		"--churn-for 0":                    "--churn-for 0s: must be more than nothing, such as 10s",
 		"--n 0":                            `invalid argument "0" for "--n" flag: must be a number of at least 1`,
 		"--proxy nftables,nftables":        "--proxy: nftables is there twice",

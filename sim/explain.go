@@ -38,8 +38,11 @@ type explainFlags struct {
 	began  time.Time
 }
 
+// unsaid is the step of whoever names none.
+const unsaid = -1
+
 func explainCommand() *cobra.Command {
-	f := &explainFlags{format: "text", color: "auto", step: -1}
+	f := &explainFlags{format: "text", color: "auto", step: unsaid}
 	c := &cobra.Command{
 		Use:   "explain FILE",
 		Short: "Send one flow and tell how its address became another, hop by hop",
@@ -63,7 +66,8 @@ named. Exit code 1 when what happened is not what the specification asks for.`,
 	fl.StringVar(&f.to, "to", "", "what is asked: service/myservice:80, pod/web-1:5000, node/node-1:30080, 10.96.0.10:53/udp, service/web/icmp (default: as the first probe has it)")
 	fl.StringVar(&f.via, "via", "", "clients: the node by which they come in (default: the first)")
 	fl.Var(choice{&f.proto, []string{"tcp", "udp", "sctp"}}, "proto", "the protocol, where --to does not say: tcp, udp, sctp (default: that of the Service's port, or tcp)")
-	fl.IntVar(&f.step, "step", -1, "the state after so many steps; 0 is the start (default: the state of the first probe, when that is what is asked; else the start)")
+	fl.Var(number{&f.step}, "step", "the state after so many steps; 0 is the start (default: the state of the first probe, when that is what is asked; else the start)")
+	fl.Lookup("step").DefValue = ""
 	fl.VarP(choice{&f.format, tell.Formats}, "output", "o", "format: "+strings.Join(tell.Formats, ", "))
 	colors := []string{"auto", "always", "never"}
 	fl.Var(choice{&f.color, colors}, "color", "colours: "+strings.Join(colors, ", "))
@@ -100,7 +104,7 @@ func (f *explainFlags) main(ctx context.Context, args []string) error {
 // question finds out who asks whom, in which state.
 func (f *explainFlags) question() error {
 	first, at := firstProbe(f.scenario)
-	if f.step < 0 {
+	if f.step == unsaid {
 		f.step = 0
 		if f.to == "" && f.from == "" && first != nil {
 			f.step = at

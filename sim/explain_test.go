@@ -23,6 +23,7 @@ func TestExplainWrongUsage(t *testing.T) {
 		{"explain myservice --from client/laptop --via node-9", `--via: there is no node-9: did you mean "node-1"?`},
 		{"explain myservice --via node-1", "--via node-1: only a client from outside comes in by a node, and pod/client does not"},
 		{"explain myservice --step 9", "--step 9: scenarios/basics/myservice.yaml has steps 1 to 4, and 0 is the start"},
+		{"explain myservice --step -7", `invalid argument "-7" for "--step" flag: must be a number of at least 0`},
 		{"explain myservice --proxy nftables,iptables-nft", "one flow is explained on one proxy: name one with --proxy"},
 		{"explain myservice -o pdf", `invalid argument "pdf" for "-o, --output" flag: must be one of text, json, markdown, html`},
 	} {

@@ -149,11 +149,12 @@ func (b *bench) plan() (jobs []job) {
 	return jobs
 }
 
-// share is the time for a job: its part of what is left.
+// share is the time for a job: its part of what is left, beside the others of its round that are still to come, or, of a first
+// sync once more, beside all the others of that kind.
 func (b *bench) share(i int, jobs []job) time.Duration {
 	all := 0.0
 	for _, j := range jobs[i:] {
-		if !j.again {
+		if j.again == jobs[i].again {
 			all += j.weight()
 		}
 	}

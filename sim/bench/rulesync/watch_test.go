@@ -2,6 +2,7 @@ package rulesync
 
 import (
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -141,5 +142,17 @@ kubeproxy_sync_proxy_rules_service_changes_pending{ip_family="IPv6"} 2
 	}
 	if d := o.minus(own{syncs: 1, seconds: 1}); d.syncs != 2 || d.seconds != 0.5 {
 		t.Errorf("difference %+v", d)
+	}
+}
+
+// No job has more than what is left of the budget, nor a first sync that is done once more.
+func TestShare(t *testing.T) {
+	const left = time.Hour
+	b := &bench{Options: Options{Sizes: []int{1000, 10000}, Proxies: []Contestant{{Name: "a"}, {Name: "b"}}, Repeat: 3}, rng: rand.New(rand.NewPCG(1, 2)), end: time.Now().Add(left)}
+	jobs := b.plan()
+	for i, j := range jobs {
+		if got := b.share(i, jobs); got <= 0 || got > left {
+			t.Errorf("job %d, again %v: it has %s of %s", i, j.again, got, left)
+		}
 	}
 }
