@@ -37,7 +37,7 @@ type syncFlags struct {
 var defaultSync = []string{"nftables", "kube-proxy/nftables", "kube-proxy/iptables-legacy"}
 
 func benchSyncCommand() *cobra.Command {
-	f := &syncFlags{n: 10, repeat: 3}
+	f := &syncFlags{n: 10, repeat: 5}
 	c := &cobra.Command{
 		Use:   "sync",
 		Short: "Measure how long a change takes until its first correct packet, at any number of Services",

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"svclab/nsnet/nstest"
 	"svclab/reports/tell"
 	"svclab/sim/proxies"
 )
@@ -57,17 +58,25 @@ func TestExplainOnEveryProxy(t *testing.T) {
 		"kube-proxy/nftables": `dnat ip to numgen random`, "kube-proxy/iptables": `-j DNAT --to-destination`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := proxies.Foreign{}.Find(name)
+			binary := os.Getenv("SVCLAB_KUBE_PROXY")
+			p, err := proxies.Foreign{Binary: binary}.Find(name)
 			if err != nil {
 				t.Fatal(err)
 			}
+			required := os.Getenv(nstest.RequireEnv)
 			if err := p.Missing(); err != nil {
+				if strings.Contains(required, kubeProxyPower) {
+					t.Fatal(err)
+				}
 				t.Skip(err)
 			}
 			for _, power := range lacks(p) {
+				if strings.Contains(required, power.Name) {
+					t.Fatalf("this machine lacks %s: %s", power.Name, power.Proof)
+				}
 				t.Skipf("this machine lacks %s: %s", power.Name, power.Proof)
 			}
-			s := explained(t, 0, "myservice", "--proxy", name)
+			s := explained(t, 0, "myservice", "--proxy", name, "--kube-proxy", binary)
 			if s.Outcome != "answered" || !strings.Contains(s.Verdict, "It saw the client's own address") || !s.Judgement.Right {
 				t.Errorf("%s %+v", s.Verdict, s.Judgement)
 			}

@@ -32,6 +32,8 @@ var groups = map[Layout][]group{
 		chains("source-check", Ranges, "fronts that not everybody may call"),
 		chains("etp-local", Policy, "fronts of externalTrafficPolicy Local"),
 		chains("to-endpoint(-local)?", Pool, "to the endpoint in the slot"),
+		chains("slot-zero(-local)?", Pool, "where the slot drawn has just gone"),
+		chains("id-of-slot(-local)?", Affinity, "the id of the endpoint in the slot, of which a client is remembered"),
 		chains("lb-\\d+", Pool, "fronts of so many endpoints"),
 		chains("lb-\\d+-local", Pool, "fronts of so many local endpoints, for who comes from outside"),
 		chains("sticky-\\d+(-local)?", Affinity, "fronts whose clients stay for so many seconds"),

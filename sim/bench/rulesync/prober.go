@@ -62,6 +62,7 @@ type seen struct {
 	sent, at time.Time
 	what     outcome
 	server   netip.Addr // answered: by whom
+	late     bool       // it was told as silent before
 }
 
 // firstPort is below what a client chooses by itself; the ports below are left alone.
@@ -181,7 +182,7 @@ func (p *prober) heard(s segment, tell func(seen)) {
 	if s.dst.Addr() != p.from || a.to != s.src || a.at.IsZero() {
 		return
 	}
-	out := seen{to: a.to, sent: a.at, at: time.Now(), what: refused}
+	out := seen{to: a.to, sent: a.at, at: time.Now(), what: refused, late: !a.open}
 	switch {
 	case s.icmp, s.flags&flagRST != 0:
 	case s.flags&(flagSYN|flagACK) == flagSYN|flagACK:

@@ -125,8 +125,12 @@ func Run(ctx context.Context, run *measure.Run, o Options) (failed []string, err
 }
 
 // undisturbed keeps this process from collecting garbage, which would cost the proxies a processor, until the result is called;
-// unless it has taken another gigabyte by then, because a proxy works for minutes.
-func undisturbed() (again func()) {
+// unless it has taken another gigabyte by then, because a proxy works for minutes. A proxy in this process pays for its garbage
+// as any other does.
+func (s *site) undisturbed() (again func()) {
+	if !s.isProcess() {
+		return func() {}
+	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	limit := debug.SetMemoryLimit(int64(m.HeapAlloc) + 1<<30)

@@ -210,7 +210,7 @@ func (s *site) measured(ctx context.Context, work, note string, o *observation) 
 	if _, err := s.commits.look(); err != nil {
 		return err
 	}
-	again := undisturbed()
+	again := s.undisturbed()
 	defer again()
 	state := s.write(ctx)
 	began := state.began

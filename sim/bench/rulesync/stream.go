@@ -23,7 +23,7 @@ func (s *site) stream(ctx context.Context, work, note string, places []place, ev
 	if _, err := s.commits.look(); err != nil {
 		return err
 	}
-	again := undisturbed()
+	again := s.undisturbed()
 	defer again()
 	more, applied := make(chan *watch, len(places)), make(chan error, 1)
 	ctx2, cancel := context.WithCancel(ctx)

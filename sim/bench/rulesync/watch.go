@@ -329,6 +329,10 @@ func (o *observation) date(c *commits) {
 }
 
 func (t *tally) add(g guard, s seen) {
+	if s.late { // it was already called silent
+		t.packets--
+		t.silent--
+	}
 	t.packets++
 	switch {
 	case s.what == refused:
