@@ -46,6 +46,7 @@ var ignoresRanges = Mutant{
 	Name:     "ignores-ranges",
 	Breaks:   "LB-7",
 	Scenario: "source-ranges",
+	Also:     []string{"tour"},
 	Peaceful: "vip",
 	Sentence: "loadBalancerSourceRanges",
 	Backend: routes(func(r proxycore.Route) proxycore.Route {

@@ -132,10 +132,16 @@ func (x *Index) endpoints(p *Port, sl *cluster.Slice, former bool) {
 		}
 		for i, a := range sl.Addresses {
 			e := &Endpoint{Port: p, Addr: netip.AddrPortFrom(a, uint16(*sp.Port)), Slice: sl.Key, SliceWhere: x.options.Where("endpointslice", sl.Key), Gone: former}
-			if !a.IsValid() || slices.ContainsFunc(p.Endpoints, func(o *Endpoint) bool { return o.Addr == e.Addr }) {
+			from := &sl.Object.Endpoints[i]
+			e.Unready = from.Conditions.Ready != nil && !*from.Conditions.Ready
+			if at := slices.IndexFunc(p.Endpoints, func(o *Endpoint) bool { return o.Addr == e.Addr }); at >= 0 {
+				if !former {
+					p.Endpoints[at].Unready = p.Endpoints[at].Unready && e.Unready // one copy that says so is enough
+				}
+				continue
+			} else if !a.IsValid() {
 				continue
 			}
-			from := &sl.Object.Endpoints[i]
 			if from.NodeName != nil {
 				e.Node = *from.NodeName
 			}

@@ -135,6 +135,7 @@ type Endpoint struct {
 	SliceWhere string      // where it was written; empty: it is derived from the Service and its pods
 	Pod        cluster.Key // the targetRef; empty: none
 	PodWhere   string
+	Unready    bool // its slice says that it is not ready
 	Gone       bool // it is in a former state only
 }
 

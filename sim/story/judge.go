@@ -114,13 +114,13 @@ func (b *builder) endpoint() *naming.Endpoint {
 	return nil
 }
 
-// endpoints is how many the Service port has, by its slices.
+// endpoints is how many ready ones the Service port has, by its slices.
 func (b *builder) endpoints() (n int) {
 	if b.front == nil {
 		return 0
 	}
 	for _, e := range b.front.Port.Endpoints {
-		if !e.Gone && e.Addr.Addr().Is6() == b.e.Flow.To.Addr().Is6() {
+		if !e.Gone && !e.Unready && e.Addr.Addr().Is6() == b.e.Flow.To.Addr().Is6() {
 			n++
 		}
 	}
