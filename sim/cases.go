@@ -74,8 +74,8 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 		Proxy: t.proxy.Name, Mode: t.proxy.Mode, Seed: seed, Explain: f.verbose, Progress: doing,
 		Story: t.story,
 		Open: func(ctx context.Context, topology *world.Topology, _ *rand.Rand) (world.World, error) {
-			open, stand := t.proxy.Opener(topology), standing{}
-			l, err := lab.Open(ctx, lab.Options{Topology: topology, Phase: phase, Proxy: func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
+			open, stand, packets := t.proxy.Opener(topology), standing{}, recording{path: f.pcapOf(t, seed)}
+			l, err := lab.Open(ctx, lab.Options{Topology: topology, Phase: phase, Leaving: packets.write, Proxy: func(node *world.Host, ns *nsnet.NS) (lab.NodeProxy, error) {
 				p, err := open(node, ns)
 				e := entrance{fd: ns.FD()}
 				if a, ok := p.(interface{ API() string }); ok {
@@ -84,8 +84,14 @@ func (f *runFlags) one(ctx context.Context, t testCase, seed uint64, doing func(
 				stand[node.Name] = e
 				return p, err
 			}})
-			if err != nil || !f.pauseOnFail && !f.keep {
-				return l, err
+			if err == nil {
+				err = packets.begin(l)
+			}
+			if err != nil {
+				return nil, err
+			}
+			if !f.pauseOnFail && !f.keep {
+				return l, nil
 			}
 			return &pausing{l, f.keep, func() { stand.pause(ctx, t.id()) }}, nil
 		},

@@ -46,11 +46,19 @@ func (o *output) writable() error {
 	if o.dir == "" {
 		return nil
 	}
-	if err := os.MkdirAll(o.dir, 0o755); err != nil {
+	if err := writableFolder(o.dir); err != nil {
 		return fmt.Errorf("--report-dir: %w", err)
 	}
-	if err := unix.Access(o.dir, unix.W_OK); err != nil {
-		return fmt.Errorf("--report-dir: %s cannot be written: %w", o.dir, err)
+	return nil
+}
+
+// writableFolder makes a folder where there is none, and reports why nothing can be written there.
+func writableFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return fmt.Errorf("%s cannot be written: %w", dir, err)
 	}
 	return nil
 }

@@ -38,6 +38,7 @@ type runFlags struct {
 	repeat      int
 	flows       int
 	announce    bool
+	pcap        string
 
 	loaded []*scenario.Scenario
 	chosen []testCase
@@ -105,6 +106,7 @@ SVCLAB_REQUIRE=userns,nftables turns a skip for lack of such a power into a brok
 	fl.BoolVar(&f.failOnSkip, "fail-on-skip", false, "exit with 1 when a case was skipped")
 	fl.BoolVar(&f.pauseOnFail, "pause-on-fail", false, "keep the lab of a case that does not pass until Enter is pressed, and tell how to enter it")
 	fl.BoolVar(&f.keep, "keep", false, "keep the lab of each case until Enter is pressed or the run is interrupted, and tell how to enter it")
+	fl.StringVar(&f.pcap, "pcap", "", "write every packet of each case to a file in this folder, as pcapng, with an interface for each device")
 	fl.IntVar(&f.repeat, "repeat", 0, "override repeat: of every change under flows")
 	fl.IntVar(&f.flows, "flows", 0, "override flows: of every probe under a change")
 	fl.BoolVar(&f.announce, "phases", false, "announce the lab's phases on standard error")
@@ -147,6 +149,11 @@ func (f *runFlags) prepare(ctx context.Context, args []string) (context.Context,
 	}
 	if err := f.writable(); err != nil {
 		return nil, nil, exitError{exitUsage, err}
+	}
+	if f.pcap != "" {
+		if err := writableFolder(f.pcap); err != nil {
+			return nil, nil, exitError{exitUsage, fmt.Errorf("--pcap: %w", err)}
+		}
 	}
 	if err := knownPowers(os.Getenv("SVCLAB_REQUIRE")); err != nil {
 		return nil, nil, exitError{exitUsage, err}

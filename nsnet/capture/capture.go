@@ -33,8 +33,9 @@ type Frame struct {
 }
 
 const (
-	queue   = 8 << 20 // bytes, for each namespace
-	longest = 1 << 16 // an unsegmented frame on its way between two pods
+	queue   = 8 << 20   // bytes, for each namespace
+	longest = 1 << 16   // an unsegmented frame on its way between two pods
+	most    = 256 << 20 // bytes that are kept, for each namespace
 )
 
 // Capture hears until it is closed. Its methods may be called from any goroutine.
@@ -76,8 +77,8 @@ func (c *Capture) Frames() ([]Frame, error) {
 	return all, errors.Join(errs...)
 }
 
-// Lost is how many frames came faster than they were read and are in nobody's hands. As long as it is 0, what is not among
-// Frames was not there.
+// Lost is how many frames came faster than they were read, or after a namespace's share of memory was full, and are in nobody's
+// hands. As long as it is 0, what is not among Frames was not there.
 func (c *Capture) Lost() int {
 	n := 0
 	for _, t := range c.taps {
@@ -113,6 +114,7 @@ type tap struct {
 
 	mu     sync.Mutex // guards all below, and reading from the socket
 	frames []Frame
+	size   int // bytes of frames
 	lost   int
 	err    error
 	buf    []byte
@@ -197,6 +199,10 @@ func (t *tap) drain() {
 }
 
 func (t *tap) keep(n, oobn int, link *unix.SockaddrLinklayer) {
+	if t.size += min(n, len(t.buf)); t.size > most {
+		t.lost++
+		return
+	}
 	f := Frame{NS: t.ns, Device: link.Ifindex, Length: n, Outgoing: link.Pkttype == unix.PACKET_OUTGOING, Stray: link.Pkttype == unix.PACKET_OTHERHOST}
 	if link.Hatype == unix.ARPHRD_LOOPBACK && f.Outgoing {
 		return // it arrives in the same moment, at the same device

@@ -34,6 +34,7 @@ type Options struct {
 	Topology *world.Topology                                         // required
 	Proxy    func(node *world.Host, ns *nsnet.NS) (NodeProxy, error) // required: the proxy of one node
 	Phase    func(name string)                                       // optional: told "build", "program", "probe", "close"
+	Leaving  func() error                                            // optional: called once when Close begins; its error is Close's
 }
 
 // The addresses of the sink: documentation ranges (RFC 5737, RFC 3849), which no scenario has on a node.
@@ -52,6 +53,7 @@ type Lab struct {
 	sctp     sync.Once
 	sctpErr  error
 	newProxy func(node *world.Host, ns *nsnet.NS) (NodeProxy, error)
+	leaving  func() error
 	state    *cluster.Snapshot // the last that was applied
 	phase    func(string)
 
@@ -88,7 +90,7 @@ type place struct {
 
 // Open builds the lab: namespaces, wires, servers, proxies; no state is applied yet. When it fails it leaves nothing.
 func Open(ctx context.Context, o Options) (_ *Lab, err error) {
-	l := &Lab{topology: o.Topology, places: map[world.Place]*place{}, sessions: map[sessionKey]*session{}, phase: o.Phase, newProxy: o.Proxy}
+	l := &Lab{topology: o.Topology, places: map[world.Place]*place{}, sessions: map[sessionKey]*session{}, phase: o.Phase, newProxy: o.Proxy, leaving: o.Leaving}
 	if l.phase == nil {
 		l.phase = func(string) {}
 	}
@@ -209,12 +211,17 @@ func (l *Lab) Close() error {
 	l.closed = true
 	l.mu.Unlock()
 	l.phase("close")
-	errs := make([]error, len(l.nodes))
+	var left error
+	if l.leaving != nil {
+		left = l.leaving()
+	}
+	errs := make([]error, len(l.nodes), len(l.nodes)+1)
 	var wait sync.WaitGroup
 	for i, n := range l.nodes {
 		wait.Go(func() { errs[i] = n.close() })
 	}
 	wait.Wait()
+	errs = append(errs, left)
 	l.closeSockets()
 	for _, p := range l.places {
 		for _, s := range p.servers {
