@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,13 +21,14 @@ import (
 type routed struct {
 	t                       testing.TB
 	node, client, pod, rest *nsnet.NS
+	calls                   atomic.Int32 // that during has made
 }
 
 // Endpoint 1 is the pod, 2 is elsewhere, and 9 is who gets a packet to a VIP that nobody translates.
 func newRouted(t testing.TB) *routed {
 	t.Helper()
 	nstest.Need(t, "veth")
-	w := &routed{t, namespace(t), nstest.NS(t, "client"), nstest.NS(t, "pod"), nstest.NS(t, "rest")}
+	w := &routed{t: t, node: namespace(t), client: nstest.NS(t, "client"), pod: nstest.NS(t, "pod"), rest: nstest.NS(t, "rest")}
 	for _, end := range []struct {
 		ns   *nsnet.NS
 		name string
@@ -215,12 +217,13 @@ func TestSourceRanges(t *testing.T) {
 }
 
 // during calls while changes are made, and says how often.
-func (w *routed) during(from, to string, patience time.Duration, bad func(heard string) bool, changes func()) (calls int) {
+func (w *routed) during(from, to string, patience time.Duration, bad func(heard string) bool, changes func()) int {
 	w.t.Helper()
 	done := make(chan struct{})
 	var all sync.WaitGroup
+	w.calls.Store(0)
 	all.Go(func() {
-		for ; ; calls++ {
+		for ; ; w.calls.Add(1) {
 			if heard := w.hear(from, to, patience); bad(heard) {
 				w.t.Errorf("%s heard %s of %s", from, heard, to)
 				return
@@ -235,7 +238,7 @@ func (w *routed) during(from, to string, patience time.Duration, bad func(heard 
 	changes()
 	close(done)
 	all.Wait()
-	return calls
+	return int(w.calls.Load())
 }
 
 // While the ranges and the endpoints of a front change, nobody inside of all ranges is left out, and nobody outside of all
