@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,7 +29,7 @@ that of another proxy in the same run is compared instead (by the logarithms of 
 Bonett): what slows both of them is no change.
 
 Exit codes: 0 nothing regressed · 1 a row is worse by more than --max-regression, and not by chance · 2 bad input · 3 no row
-could be compared.`,
+could be compared, or none has enough samples.`,
 		Example: `  svclab bench compare main.json mine.json --max-regression 10%
   svclab bench compare main.json mine.json --ratio-to kube-proxy/nftables -o markdown >> "$GITHUB_STEP_SUMMARY"`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -67,6 +68,8 @@ func benchCompare(old, new string, o change.Options, format string) error {
 	switch {
 	case len(result.Rows) == 0:
 		return exitError{exitNothing, errors.New("no row could be compared")}
+	case !slices.ContainsFunc(result.Rows, func(r change.Row) bool { return r.Verdict != change.TooFew }):
+		return exitError{exitNothing, errors.New("no row has enough samples to tell change from chance: measure more often (--n, --repeat, --rounds)")}
 	case result.Regressions > 0:
 		return exitError{exitFailed, nil}
 	}

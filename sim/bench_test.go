@@ -40,6 +40,11 @@ func TestBenchShowAndCompare(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "none.json"), []byte(`{"schemaVersion": 1, "kind": "sync"}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	few := &measure.Run{Kind: measure.Sync}
+	few.Add(measure.Row{Work: "first sync", Clock: "commit", Proxy: "ours", Services: 10, Unit: measure.Seconds}, 1, 2, 3)
+	if err := writeFile(filepath.Join(dir, "few.json"), few.Write); err != nil {
+		t.Fatal(err)
+	}
 	formats := "table, json, csv, html"
 	for _, tt := range []struct {
 		args   string
@@ -57,6 +62,7 @@ func TestBenchShowAndCompare(t *testing.T) {
 		{args: "compare old.json", code: 2, stderr: "svclab: compare what with what? Two files are needed, OLD.json and NEW.json, as a benchmark writes them with --json-file\n"},
 		{args: "compare old.json lab.json", code: 2, stderr: "svclab: OLD is of svclab bench sync and NEW of svclab bench lab: runs of one kind can be compared\n"},
 		{args: "compare old.json none.json", code: 3, stdout: "only in OLD: first sync: commit (ours, 10 Services)\n", stderr: "svclab: no row could be compared\n"},
+		{args: "compare few.json few.json", code: 3, stderr: "svclab: no row has enough samples to tell change from chance: measure more often (--n, --repeat, --rounds)\n"},
 		{args: "compare old.json old.json", stdout: "2 rows compared: 0 better, 0 worse"},
 		{args: "compare old.json slow.json", code: 1, stdout: "REGRESSION"},
 		{args: "compare slow.json old.json", stdout: "2 rows compared: 2 better"},

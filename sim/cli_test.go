@@ -59,6 +59,7 @@ func TestWrongUsage(t *testing.T) {
 		{args: "proxy --api http://x --backend ipvs", code: 2, stderr: "svclab: there is no backend \"ipvs\"; there are nftables, iptables-nft, iptables-legacy, and iptables, which is what the machine calls so\n"},
 		{args: "proxy --api http://x --cluster-cidr 10.0.0.1", code: 2, stderr: "svclab: --cluster-cidr: \"10.0.0.1\" is no range: write for example 10.244.0.0/16\n"},
 		{args: "proxy --api http://x --nodeport-addresses primary,10.0.0.0/8", code: 2, stderr: "svclab: --nodeport-addresses: \"primary\" is no range: write for example 10.244.0.0/16\n"},
+		{args: "proxy --api http://x --detect-local-mode ClusterCIDR", code: 2, stderr: "svclab: mode ClusterCIDR needs the ranges of all pods, such as 10.244.0.0/16\n"},
 		{args: "proxy --api http://x --detect-local-mode BridgeInterface", code: 2, stderr: "svclab: mode BridgeInterface needs the name of the interface, or how the names of all begin\n"},
 		{args: "proxy --api http://x --detect-local-mode ByGuess", code: 2, stderr: "svclab: invalid argument \"ByGuess\" for \"--detect-local-mode\" flag: must be one of ClusterCIDR, NodeCIDR, BridgeInterface, InterfaceNamePrefix, None\n"},
 		{args: "proxy --api http://x --metrics-bind-address 10249", code: 2, stderr: "svclab: invalid argument \"10249\" for \"--metrics-bind-address\" flag: must be an address and a port, such as 127.0.0.1:10249 or [::1]:10249\n"},

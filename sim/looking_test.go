@@ -52,6 +52,7 @@ func TestWrongLooks(t *testing.T) {
 		{"describe -f - svc/web pod", "svclab: \"pod\" does not say what it is: write KIND/NAME, such as service/myservice, for each\n"},
 		{"describe -f - svc -l app=none", "svclab: no svc matches --selector \"app=none\"\n"},
 		{"diff --rules -f - --step 3", "svclab: --step 3: - has steps 1 to 2, and 0 is the start\n"},
+		{"diff --rules -f - --step 9", "svclab: --step 9: - has steps 1 to 2, and 0 is the start\n"},
 		{"diff --rules -f - --step 0", "svclab: --step 0: before the start there is nothing; name a second step, or one from 1 to 2\n"},
 		{"diff --rules -f - --step 0,1,2", "svclab: --step: two states can be compared, not more\n"},
 		{"diff --rules -f - --against nftables", "svclab: --rules compares two states of one scenario, and has no use for --against\n"},

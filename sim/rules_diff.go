@@ -78,7 +78,7 @@ func (f *rulesDiff) main(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range []int{from, to} {
+	for _, s := range []int{to, from} { // the former may be the one before, which nobody wrote
 		if err := f.checkStep(s); err != nil {
 			return err
 		}

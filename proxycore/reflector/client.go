@@ -57,8 +57,20 @@ func clientOf(o Options) (*http.Client, error) {
 type answer struct {
 	io.ReadCloser
 	protobuf bool
-	rest     *time.Timer // until the silence is too long; nil: it may be
-	cancel   context.CancelFunc
+	rest     *time.Timer     // until the silence is too long; nil: it may be
+	ctx      context.Context // ends with errSilent then
+	cancel   context.CancelCauseFunc
+}
+
+// errSilent is why a request was given up.
+var errSilent = fmt.Errorf("the server has said nothing for %s", silence)
+
+// because is errSilent where that is what is behind an error.
+func because(ctx context.Context, err error) error {
+	if err != nil && err != io.EOF && context.Cause(ctx) == errSilent {
+		return errSilent
+	}
+	return err
 }
 
 func (a *answer) Read(b []byte) (int, error) {
@@ -66,12 +78,12 @@ func (a *answer) Read(b []byte) (int, error) {
 	if a.rest != nil {
 		a.rest.Reset(silence)
 	}
-	return n, err
+	return n, because(a.ctx, err)
 }
 
 // Close ends the request. It may be called twice.
 func (a *answer) Close() error {
-	a.cancel()
+	a.cancel(nil)
 	if a.rest != nil {
 		a.rest.Stop()
 	}
@@ -88,15 +100,16 @@ func (r *refusal) Error() string { return fmt.Sprintf("%d: %s", r.code, r.messag
 
 // get asks, and returns the answer once it begins. patient: the answer may be silent in the middle, as a watch is.
 func (r *Reflector) get(ctx context.Context, path string, query url.Values, patient bool) (*answer, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	late := time.AfterFunc(silence, cancel)
+	ctx, cancel := context.WithCancelCause(ctx)
+	late := time.AfterFunc(silence, func() { cancel(errSilent) })
 	a, err := r.do(ctx, path, query)
 	if err != nil {
 		late.Stop()
-		cancel()
+		err = because(ctx, err)
+		cancel(nil)
 		return nil, err
 	}
-	a.cancel = cancel
+	a.ctx, a.cancel = ctx, cancel
 	if patient {
 		late.Stop()
 	} else {

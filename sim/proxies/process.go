@@ -35,6 +35,10 @@ func (p Process) Check() error {
 		return err
 	}
 	switch p.Settings.DetectLocalMode {
+	case cluster.DetectClusterCIDR:
+		if len(p.Settings.ClusterCIDRs) == 0 {
+			return fmt.Errorf("mode %s needs the ranges of all pods, such as 10.244.0.0/16", p.Settings.DetectLocalMode)
+		}
 	case cluster.DetectBridgeInterface, cluster.DetectInterfaceNamePrefix:
 		if p.Settings.Interface == "" {
 			return fmt.Errorf("mode %s needs the name of the interface, or how the names of all begin", p.Settings.DetectLocalMode)
