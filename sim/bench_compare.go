@@ -22,7 +22,7 @@ func benchCompareCommand() *cobra.Command {
 		Short: "Tell whether two runs of a benchmark differ or only seem to",
 		Long: `Compare the samples of each row that two runs of a benchmark have, as they were written with --json-file, and tell change
 from noise: by the Mann-Whitney U test, its p adjusted for the number of rows (Benjamini and Hochberg). Counts that never vary
-are compared as they are.
+are compared as they are, and of samples taken at one go (bench datapath) the medians of each go.
 
 A machine is not as fast today as it was yesterday, and no test on samples can know. With --ratio-to the ratio of each row to
 that of another proxy in the same run is compared instead (by the logarithms of the medians, with errors after Price and

@@ -13,6 +13,7 @@ package change
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"golang.org/x/perf/benchmath"
 
@@ -102,6 +103,7 @@ func Runs(old, new *measure.Run, o Options) (*Comparison, error) {
 			return nil, fmt.Errorf("%s %w", of.name, err)
 		}
 	}
+	old, new = independent(old), independent(new)
 	c := &Comparison{SchemaVersion: 1, Kind: string(new.Kind), RatioTo: o.RatioTo, Alpha: o.Alpha, MaxRegression: o.MaxRegression,
 		Rows: []Row{}, Means: []Mean{}, OnlyOld: lone(old, new), OnlyNew: lone(new, old), NotCompared: []string{}, Warnings: warnings(old, new)}
 	for i := range new.Rows {
@@ -117,6 +119,16 @@ func Runs(old, new *measure.Run, o Options) (*Comparison, error) {
 	c.judge()
 	c.means()
 	return c, nil
+}
+
+// independent is the run with samples that the tests may take for drawn one by one.
+func independent(r *measure.Run) *measure.Run {
+	out := *r
+	out.Rows = slices.Clone(r.Rows)
+	for i := range out.Rows {
+		out.Rows[i].Samples, out.Rows[i].Batch = out.Rows[i].Independent(), 0
+	}
+	return &out
 }
 
 // pair compares a row of both, or says why not.

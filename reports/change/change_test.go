@@ -77,6 +77,33 @@ func TestNoiseIsNoChange(t *testing.T) {
 	}
 }
 
+// What disturbs a batch disturbs all of it: a run of ten batches has ten samples that chance draws, not a thousand.
+func TestBatches(t *testing.T) {
+	const trials, batches, size = 100, 10, 100
+	for _, batch := range []int{0, size} {
+		rng := rand.New(rand.NewPCG(3, 4))
+		run := func() *measure.Run {
+			r := &measure.Run{Kind: measure.Datapath}
+			for range batches {
+				level := 10 + rng.NormFloat64()/2
+				for range size {
+					r.Add(measure.Row{Work: "w", Proxy: "p", Unit: measure.Seconds}, level+rng.NormFloat64()/10).Batch = batch
+				}
+			}
+			return r
+		}
+		told := 0
+		for range trials {
+			if compared(t, run(), run(), Options{Alpha: 0.05}).Rows[0].Verdict != Same {
+				told++
+			}
+		}
+		if mistaken := batch == 0; mistaken != (told > trials/10) {
+			t.Errorf("batches of %d: %d of %d comparisons of the same told of a change", batch, told, trials)
+		}
+	}
+}
+
 // A slow-down of 20 % is found, also on a machine that has become slower or faster meanwhile, and 20 % of a rate.
 func TestSlowDownIsFound(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))

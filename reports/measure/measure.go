@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 )
 
@@ -65,6 +66,7 @@ type Row struct {
 
 	Unit    Unit      `json:"unit"`
 	Samples []float64 `json:"samples"`           // in the order in which they were taken; empty: see Note
+	Batch   int       `json:"batch,omitempty"`   // so many samples follow one another at once: what disturbs one disturbs its neighbours; 0 is 1
 	At      []float64 `json:"at,omitempty"`      // of each sample the time that it was taken, in seconds from the work's beginning
 	Note    string    `json:"note,omitempty"`    // why there is no sample, or fewer than were asked for; how exact they are
 	Summary *Summary  `json:"summary,omitempty"` // of Samples; written for readers of the JSON, never read back
@@ -119,6 +121,18 @@ func (r *Run) Add(conditions Row, samples ...float64) *Row {
 	}
 	row.Samples = append(row.Samples, samples...)
 	return row
+}
+
+// Independent are samples of which chance draws one without regard to another: of batches their medians.
+func (r *Row) Independent() []float64 {
+	if r.Batch < 2 {
+		return r.Samples
+	}
+	var out []float64
+	for batch := range slices.Chunk(r.Samples, r.Batch) {
+		out = append(out, Median(batch))
+	}
+	return out
 }
 
 // Write writes the run as JSON, with a summary in each row.

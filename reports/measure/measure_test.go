@@ -26,6 +26,15 @@ func TestSummarize(t *testing.T) {
 	}
 }
 
+func TestIndependent(t *testing.T) {
+	for batch, want := range map[int][]float64{0: {1, 2, 3, 10, 20}, 1: {1, 2, 3, 10, 20}, 3: {2, 15}} {
+		r := Row{Samples: []float64{1, 2, 3, 10, 20}, Batch: batch}
+		if got := r.Independent(); !cmp.Equal(got, want) {
+			t.Errorf("batches of %d: %v", batch, got)
+		}
+	}
+}
+
 func TestReadWhatWasWritten(t *testing.T) {
 	run := &Run{SchemaVersion: SchemaVersion, Kind: Sync, Machine: Machine{CPU: "a", CPUs: 2}}
 	at := Row{Work: "first sync", Clock: "commit", Proxy: "nftables", Services: 1000, Unit: Seconds}

@@ -209,7 +209,10 @@ func (b *bench) measure(c *cell) bool {
 		b.failed++
 		return false
 	}
-	b.results.Add(c.row, samples...)
+	if len(samples) > 1 {
+		c.row.Batch = len(samples)
+	}
+	b.results.Add(c.row, samples...).Batch = c.row.Batch
 	return true
 }
 
