@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -17,11 +18,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-var wantBuilt bool
+var wantBuilt atomic.Bool
 
 // built is the program, built once, where other users can run it too.
 var built = sync.OnceValues(func() (string, error) {
-	if !wantBuilt {
+	if !wantBuilt.Load() {
 		return "", nil
 	}
 	dir, err := os.MkdirTemp("", "svclab-test-")
@@ -37,7 +38,7 @@ var built = sync.OnceValues(func() (string, error) {
 
 func binary(t *testing.T) string {
 	t.Helper()
-	wantBuilt = true
+	wantBuilt.Store(true)
 	bin, err := built()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -41,11 +42,11 @@ type Options struct {
 	Scratch string                   // required: a folder for a folder of its own
 }
 
-// Proxy is a foreign proxy on one node. Apply and its like are used by one goroutine at a time.
+// Proxy is a foreign proxy on one node. Apply and its like are used by one goroutine at a time; Alive, PID and Metrics by any.
 type Proxy struct {
 	options Options
 	dir     string
-	process *process // nil before the first Apply
+	process atomic.Pointer[process] // nil before the first Apply
 	metrics *gauge
 	closed  bool
 
@@ -76,7 +77,7 @@ func (p *Proxy) Apply(ctx context.Context, s *cluster.Snapshot) error {
 	p.changes = append(p.changes, time.Now())
 	p.mu.Unlock()
 	p.options.Feed.Set(s)
-	if p.process != nil {
+	if p.process.Load() != nil {
 		return nil
 	}
 	return p.start(ctx, s)
@@ -105,9 +106,11 @@ func (p *Proxy) start(ctx context.Context, s *cluster.Snapshot) error {
 		}
 	}
 	cmd := p.command(plan.command, plan)
-	if p.process, err = launch(cmd, p.options.Start); err != nil {
+	run, err := launch(cmd, p.options.Start)
+	if err != nil {
 		return fmt.Errorf("start %s on node %s: %w", p.options.Profile.Name, p.options.Node.Name, err)
 	}
+	p.process.Store(run)
 	return p.ready(ctx, plan.ready)
 }
 
@@ -136,7 +139,7 @@ func (p *Proxy) ready(ctx context.Context, url string) error {
 			return nil
 		}
 		if err := pause(ctx); err != nil {
-			return fmt.Errorf("%s on node %s is not ready after %s; it said last:\n%s", p.options.Profile.Name, p.options.Node.Name, patience, p.process.log.last(lastLines))
+			return fmt.Errorf("%s on node %s is not ready after %s; it said last:\n%s", p.options.Profile.Name, p.options.Node.Name, patience, p.process.Load().log.last(lastLines))
 		}
 	}
 }
@@ -184,10 +187,10 @@ func (p *Proxy) API() string { return p.options.Node.API }
 
 // Alive is nil unless the proxy has ended by itself.
 func (p *Proxy) Alive() error {
-	if p.process == nil {
+	if p.process.Load() == nil {
 		return nil
 	}
-	if err := p.process.alive(); err != nil {
+	if err := p.process.Load().alive(); err != nil {
 		return fmt.Errorf("node %s: %w", p.options.Node.Name, err)
 	}
 	return nil
@@ -201,10 +204,10 @@ func (p *Proxy) HasBarrier() bool { return p.options.Profile.Barrier != "" }
 
 // PID is the number of the process that runs; 0 before the first Apply.
 func (p *Proxy) PID() int {
-	if p.process == nil {
+	if p.process.Load() == nil {
 		return 0
 	}
-	return p.process.cmd.Process.Pid
+	return p.process.Load().cmd.Process.Pid
 }
 
 // Metrics is the text that the proxy answers at {{.Metrics}}, as of now.
@@ -214,7 +217,7 @@ func (p *Proxy) Metrics(ctx context.Context) (string, error) {
 
 // Barrier returns when the last state is in force, as far as the proxy's metrics tell.
 func (p *Proxy) Barrier(ctx context.Context) error {
-	if !p.HasBarrier() || p.process == nil {
+	if !p.HasBarrier() || p.process.Load() == nil {
 		return fmt.Errorf("%s cannot tell when a state is in force", p.options.Profile.Name)
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -233,7 +236,7 @@ func (p *Proxy) Barrier(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s on node %s has not put the state in force within %s (%s); it said last:\n%s",
-				p.options.Profile.Name, p.options.Node.Name, patience, what, p.process.log.last(lastLines))
+				p.options.Profile.Name, p.options.Node.Name, patience, what, p.process.Load().log.last(lastLines))
 		}
 		_ = pause(ctx)
 	}
@@ -266,16 +269,16 @@ func (p *Proxy) remember(text string) {
 // Signal sends a signal to the proxy and all that it has started: SIGSTOP and SIGCONT hold it up, SIGKILL ends it, which is
 // then found by Alive.
 func (p *Proxy) Signal(s syscall.Signal) error {
-	if p.process == nil {
+	if p.process.Load() == nil {
 		return fmt.Errorf("%s on node %s does not run yet", p.options.Profile.Name, p.options.Node.Name)
 	}
-	return p.process.signal(s)
+	return p.process.Load().signal(s)
 }
 
 // Abandon ends the proxy as kill -9 would, and leaves its rules.
 func (p *Proxy) Abandon() {
-	if p.process != nil {
-		_ = p.process.end()
+	if p.process.Load() != nil {
+		_ = p.process.Load().end()
 	}
 	_ = p.options.Feed.Close()
 }
@@ -288,8 +291,8 @@ func (p *Proxy) Artifacts() map[string]string {
 	for i, at := range p.changes {
 		out["changes.txt"] += fmt.Sprintf("%d %s\n", i+1, at.Format("15:04:05.000000"))
 	}
-	if p.process != nil {
-		out["proxy.log"] = p.process.log.String()
+	if p.process.Load() != nil {
+		out["proxy.log"] = p.process.Load().log.String()
 	}
 	if p.scraped != "" {
 		out["metrics.txt"] = p.scraped
@@ -305,7 +308,7 @@ func (p *Proxy) Close() error {
 	p.closed = true
 	p.Abandon()
 	var err error
-	if clean := p.options.Profile.Cleanup; len(clean) > 0 && p.process != nil {
+	if clean := p.options.Profile.Cleanup; len(clean) > 0 && p.process.Load() != nil {
 		var plan plan
 		if plan, err = p.options.Profile.render(p.options.Node); err == nil {
 			err = p.cleanup(plan)

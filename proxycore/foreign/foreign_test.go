@@ -69,7 +69,7 @@ func TestADeadProxyIsTold(t *testing.T) {
 	if err := x.Barrier(ctx); err == nil || err.Error() != "p cannot tell when a state is in force" {
 		t.Errorf("barrier: %v", err)
 	}
-	group := x.process.cmd.Process.Pid
+	group := x.process.Load().cmd.Process.Pid
 	if err := x.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
