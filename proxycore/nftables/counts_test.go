@@ -104,8 +104,8 @@ func TestCountsOfAChange(t *testing.T) {
 
 // A first sync sends one element a Service port and address, one a ClusterIP, one an endpoint, and the layout.
 func TestCountsOfAFirstSync(t *testing.T) {
-	want := map[int]counts{0: {1, 200, 18, 48816}, 1000: {2, 214, 12021, 541776}, 10000: {2, 287, 120021, 4973572}}
-	piping := map[int]counts{0: {1, 0, 0, 48816}, 1000: {4, 0, 0, 542064}, 10000: {27, 0, 0, 4976912}} // transactions and bytes alone
+	want := map[int]counts{0: {1, 202, 18, 49600}, 1000: {2, 216, 12021, 542560}, 10000: {2, 289, 120021, 4974356}}
+	piping := map[int]counts{0: {1, 0, 0, 49600}, 1000: {4, 0, 0, 542848}, 10000: {27, 0, 0, 4977696}} // transactions and bytes alone
 	for _, n := range []int{0, 1000, 10000} {
 		b := open(t, namespace(t), Options{})
 		var got counts

@@ -20,6 +20,7 @@ var svclabNFTables = []known{
 	form("source-check", "in no range", Ranges, "everybody else is dropped, in silence"),
 
 	form("dispatch", "front to number to chain", Dispatch, "map services has a number for the front that is called, map by-service the chain of that number"),
+	form("dispatch", "the same again", Dispatch, "once more, for a packet that was held up in the middle while the rules changed"),
 	form("dispatch", "a port that no Service has", Refuse, "a ClusterIP was called at a port that its Service has not"),
 	form("dispatch", "an address that no Service has", Refuse, "an address of the Services' range that none has: dropped"),
 
