@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,13 +71,13 @@ func TestExplainOnEveryProxy(t *testing.T) {
 				}
 				t.Skip(err)
 			}
-			for _, power := range lacks(p) {
-				if strings.Contains(required, power.Name) {
-					t.Fatalf("this machine lacks %s: %s", power.Name, power.Proof)
+			args := []string{"myservice", "--proxy", name, "--kube-proxy", binary}
+			if !slices.ContainsFunc(p.Powers, func(power string) bool { return strings.Contains(required, power) }) { // else what lacks is a failure
+				if code, _, stderr := svclab(t, "", nil, append([]string{"explain"}, args...)...); code == exitNothing {
+					t.Skip(stderr)
 				}
-				t.Skipf("this machine lacks %s: %s", power.Name, power.Proof)
 			}
-			s := explained(t, 0, "myservice", "--proxy", name, "--kube-proxy", binary)
+			s := explained(t, 0, args...)
 			if s.Outcome != "answered" || !strings.Contains(s.Verdict, "It saw the client's own address") || !s.Judgement.Right {
 				t.Errorf("%s %+v", s.Verdict, s.Judgement)
 			}
